@@ -1,0 +1,11 @@
+"""WebSockets for Flask applications, with Robyn's API, on gevent."""
+
+from .connector import WebSocketConnector
+from .flask_app import App, jsonify
+from .query_params import QueryParams
+from .server import serve
+from .websocket import WebSocket
+
+__version__ = "0.1.0"
+
+__all__ = ["App", "QueryParams", "WebSocket", "WebSocketConnector", "jsonify", "serve"]

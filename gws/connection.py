@@ -1,0 +1,355 @@
+"""One WebSocket: its inbox, keepalive, deadlines and close, on top of its transport.
+
+The hub's callbacks parse what comes and answer control frames; data messages wait in the inbox for the connection's
+own greenlet, which takes them in batches with `receive` and is switched to by nobody but this connection.
+"""
+
+from __future__ import annotations
+
+import enum
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+import gevent
+
+from .errors import ProtocolError
+from .hub_io import counters, get_thread, hub_callback
+from .protocol.frames import INTERNAL_ERROR, LOST, POLICY_VIOLATION, Close, Opcode, encode_close, encode_frame
+from .protocol.messages import Message, MessageReader
+from .settings import Settings
+from .transport import CLOSED, CLOSING, OPEN, Transport
+
+BATCH_SIZE: Final = 256
+"""Messages that a greenlet handles before the other connections have their turn."""
+MAX_INBOX_SIZE: Final = 1024 * 1024
+"""Bytes read for a handler that is busy; then reading stops, and TCP holds the peer back."""
+LINGER: Final = 1.0
+"""Seconds to read on after a failed connection's FIN: closing over unread bytes would send a reset, and the peer
+would lose the Close frame that tells it why."""
+
+_PING = encode_frame(Opcode.PING, b"")
+
+
+class Ending(enum.Enum):
+    """Who ended a connection."""
+
+    OURS = enum.auto()
+    """The server closes in order, and waits for the peer's Close."""
+    PEER = enum.auto()
+    """The peer sent a Close, which is echoed."""
+    FAILED = enum.auto()
+    """The peer broke the protocol or a limit, or a handler raised: Close, and FIN at once."""
+    LOST = enum.auto()
+    """There is nobody left to tell."""
+
+
+OURS: Final = Ending.OURS
+FAILED: Final = Ending.FAILED
+
+
+class Connection(Transport):
+    """Methods are for the hub's thread; those for the connection's own greenlet say so.
+
+    Args:
+        settings: limits and deadlines.
+        on_ending: called once, as soon as it is known that the connection ends, whatever ends it.
+    """
+
+    __slots__ = (
+        "_greenlet",
+        "_heard",
+        "_inbox",
+        "_next_ping",
+        "_on_ending",
+        "_peer_closed",
+        "_reader",
+        "_timer",
+        "_unanswered_since",
+        "_unhandled",
+        "_waiting",
+        "close_code",
+        "close_reason",
+        "ending",
+        "in_connect",
+    )
+
+    def __init__(self, settings: Settings, on_ending: Callable[[], object]) -> None:
+        super().__init__(settings)
+        self.ending: Ending | None = None
+        self.close_code: int | None = None
+        self.close_reason: str | None = None
+        self.in_connect = True
+        """Whether the connect handler has not finished: until then nobody else reaches the connection."""
+        self._on_ending = on_ending
+        self._inbox: list[Message] = []
+        self._reader: MessageReader | None = None
+        self._unhandled = 0
+        """Bytes read since the inbox was last empty."""
+        self._greenlet: Any = None
+        self._waiting = False
+        """Whether the greenlet waits in `receive`, and may be switched to."""
+        self._peer_closed = False
+        """Whether nothing more is to be had from the peer: its Close, or nonsense, has come."""
+        self._heard = False
+        """Whether the peer has read or sent anything since the keepalive last looked."""
+        self._next_ping = 0.0
+        self._unanswered_since: float | None = None
+        """When the first ping was sent that nothing has come after."""
+        self._timer: Any = None
+
+    def open(self, socket: Any, head: bytes, received: bytes) -> None:
+        """Send the 101 with what is queued behind it, and begin to read.
+
+        Args:
+            socket: a non-blocking socket that nobody else uses any more.
+            head: the 101's bytes; empty where a server has sent it already.
+            received: bytes that came behind the request.
+        """
+        self._reader = MessageReader(
+            self._inbox, self.queue, max_message_size=self._settings.max_message_size
+        )
+        if head:
+            self._outbox.insert(0, head)
+            self.outbox_size += len(head)
+        self._attach(socket)
+        self._start_keepalive()
+        if received:
+            self._receive_data(received)
+
+    def adopt(self) -> None:
+        """Make the calling greenlet the connection's own, the one that receives and finishes."""
+        self._greenlet = gevent.getcurrent()
+
+    # Messages in
+
+    def receive(self) -> list[Message]:
+        """The next messages, in order; none once the connection ends. Own greenlet.
+
+        Raises:
+            gevent.Timeout, GreenletExit: aimed at the greenlet by somebody else; the connection is as it was.
+        """
+        inbox = self._inbox
+        if inbox:
+            self._let_others_run()
+        while not inbox and self.ending is None:
+            self._unhandled = 0
+            if self._paused:
+                self._resume_reading()
+            self._wait()
+        batch = inbox[:BATCH_SIZE]
+        if len(inbox) > BATCH_SIZE:
+            del inbox[:BATCH_SIZE]
+        else:
+            inbox.clear()
+        return batch
+
+    def _let_others_run(self) -> None:
+        """In the middle of a burst: by way of a timer, because callbacks may run on before the sockets are polled."""
+        turn = self.io.loop.timer(0)
+        turn.start(self._wake)
+        try:
+            self._wait()
+        finally:
+            turn.stop()
+            turn.close()
+
+    def _wait(self) -> None:
+        # Whoever else switches here only makes `receive` look again.
+        self._waiting = True
+        try:
+            self.io.switch_to_hub()
+        finally:
+            self._waiting = False
+
+    def _wake(self) -> None:
+        """Switch to the greenlet, if it waits in `receive`. In the hub only."""
+        if self._waiting:
+            self._greenlet.switch()
+
+    def _receive_data(self, data: bytes) -> None:
+        self._heard = True
+        reader = self._reader
+        if reader is None:
+            return
+        try:
+            reader.receive_data(data)
+        except ProtocolError as error:
+            self._receive_nonsense(error)
+        if reader.close is not None:
+            self._receive_close(reader.close)
+        if not self._inbox:
+            return
+        if self.ending is OURS:
+            self._inbox.clear()
+            return
+        self._unhandled += len(data)
+        if self._unhandled > MAX_INBOX_SIZE and self.ending is None:
+            self._pause_reading()
+        # What the greenlet says now leaves in one piece, without a callback.
+        self._dirty = True
+        if self._waiting:
+            self._greenlet.switch()
+        self.flush()
+
+    def _receive_nonsense(self, error: ProtocolError) -> None:
+        self._peer_closed = True
+        self._reader = None
+        self._end(FAILED, error.code, str(error))
+        self._tell()
+
+    def _receive_close(self, close: Close) -> None:
+        self._peer_closed = True
+        self._reader = None
+        self._end(Ending.PEER, close.code, close.reason)
+        self._tell()
+
+    # Ending
+
+    def close(self, code: int, reason: str) -> None:
+        """End in order: the greenlet ends its handler and then calls `finish`. Twice is once."""
+        self._inbox.clear()
+        self._end(OURS, code, reason)
+
+    def fail(self, code: int, reason: str) -> None:
+        """End at once, without waiting for the peer's Close; one that ends in order already goes on so."""
+        self._end(FAILED, code, reason)
+        if self.ending is FAILED:
+            self._reader = None
+
+    def crash(self) -> None:
+        """End after a fault of gws itself."""
+        counters["callback_errors"] += 1
+        self.fail(INTERNAL_ERROR, "internal error")
+
+    def kill(self) -> None:
+        """Say Close and close the socket now, and break off the handler that runs."""
+        self._queue_close()
+        self._lose()
+        if self._greenlet is not None:
+            gevent.kill(self._greenlet)
+
+    def finish(self) -> None:
+        """Send Close, wait for the peer's or the deadline, FIN. Own greenlet, when nothing is left to say."""
+        try:
+            self._queue_close()
+            self._wait_until(self._is_finished, self._settings.close_timeout)
+            if self.ending is FAILED and self.state is CLOSING and not self.outbox_size:
+                self._linger()
+        finally:
+            self._release()
+
+    def _linger(self) -> None:
+        self._shut_down()
+        self._resume_reading()
+        self._wait_until(lambda: self.state is CLOSED, min(LINGER, self._settings.close_timeout))
+
+    def _is_finished(self) -> bool:
+        if self.state is CLOSED:
+            return True
+        return not self.outbox_size and (self._peer_closed or self.ending is not OURS)
+
+    def _end(self, ending: Ending, code: int, reason: str) -> None:
+        if self.ending is not None:
+            return
+        self.ending = ending
+        self.close_code = code
+        self.close_reason = reason
+        self._on_ending()
+        self._stop_timer()
+        if ending is OURS:
+            self._resume_reading()
+        elif self.state is OPEN:
+            # A handler that goes on holds the Close back no longer than this.
+            self._start_timer(self._settings.close_timeout, self._on_overdue)
+        self.io.loop.run_callback(self._wake)
+
+    def _queue_close(self) -> None:
+        """Queue the Close frame; nothing goes out behind it."""
+        if self.state is OPEN and self.close_code is not None:
+            frame = encode_close(Close(self.close_code, self.close_reason or ""))
+            self._enter(CLOSING)
+            self._outbox.append(frame)
+            self.outbox_size += len(frame)
+            self._send()
+
+    @hub_callback
+    def _on_overdue(self) -> None:
+        self._queue_close()
+        self._release()
+
+    def _end_lost(self) -> None:
+        self._end(Ending.LOST, LOST, "")
+
+    def end_slow(self) -> None:
+        if self.ending is None:
+            counters["slow_consumers"] += 1
+        self._outbox.clear()
+        self.outbox_size = len(self._unsent or b"")
+        self.fail(POLICY_VIOLATION, "slow consumer")
+        self._queue_close()
+
+    def _release(self) -> None:
+        super()._release()
+        self._stop_timer()
+        self._reader = None
+
+    # Keepalive
+
+    def _start_keepalive(self) -> None:
+        interval = self._settings.ping_interval
+        if interval is not None:
+            self._next_ping = time.monotonic() + interval
+            self._start_timer(interval, self._keep_alive)
+
+    @hub_callback
+    def _keep_alive(self) -> None:
+        """Send the ping that is due, and give up a peer that has left one unanswered for too long."""
+        now = time.monotonic()
+        timeout = self._settings.ping_timeout
+        if self._heard or self._paused:
+            self._heard = False
+            self._unanswered_since = None
+        if self._unanswered_since is not None and now >= self._unanswered_since + timeout:
+            counters["keepalive_timeouts"] += 1
+            self._release()
+            self._end(Ending.LOST, LOST, "keepalive ping timeout")
+            return
+        if now >= self._next_ping:
+            self._next_ping = now + (self._settings.ping_interval or timeout)
+            self._unanswered_since = self._unanswered_since or now
+            self.queue(_PING)
+        due = self._next_ping
+        if self._unanswered_since is not None:
+            due = min(due, self._unanswered_since + timeout)
+        self._start_timer(max(due - now, 0.001), self._keep_alive)
+
+    @hub_callback
+    def _on_writable(self) -> None:
+        self._heard = True
+        super()._on_writable()
+
+    def _start_timer(self, seconds: float, callback: Callable[[], None]) -> None:
+        self._stop_timer()
+        self._timer = self.io.loop.timer(seconds)
+        self._timer.start(callback, update=True)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer.close()
+            self._timer = None
+
+
+def deliver(connections: Iterable[Connection], frame: bytes) -> None:
+    """Queue one frame on each connection. Any greenlet, any thread; waits for no client."""
+    thread = get_thread()
+    io = None
+    for connection in connections:
+        if connection.io.thread == thread:
+            io = connection.io
+            connection.queue(frame)
+        else:
+            connection.io.loop.run_callback_threadsafe(connection.queue, frame)
+    if io is not None:
+        io.end_burst(len(frame))

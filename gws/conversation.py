@@ -1,0 +1,247 @@
+"""What happens on one connection, from its handshake to its end: events in order, and the ladder of errors."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import logging
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import gevent
+from flask import Response, current_app, got_request_exception, request
+from flask.globals import app_ctx, request_ctx
+
+from . import aio, going_away
+from .connection import OURS, Connection, Ending
+from .connector import WebSocketConnector
+from .errors import HandlerError, HandshakeRefusedError
+from .handlers import Handler, encode_result
+from .protocol import handshake
+from .protocol.frames import GOING_AWAY, INTERNAL_ERROR, encode_text
+from .protocol.messages import Message
+from .registry import registry
+from .settings import Settings
+from .transport import HIGH_WATER
+from .upgrade import Upgrade
+
+if TYPE_CHECKING:
+    from .websocket import WebSocket
+
+logger = logging.getLogger("gws")
+
+
+class Conversation:
+    """One connection and its handlers; made in the view, and run in the same greenlet.
+
+    Args:
+        endpoint: whose handlers answer.
+        settings: limits and deadlines.
+        upgrade: the way to the socket.
+        path_params: the variables of the URL rule.
+
+    Raises:
+        HandshakeRefusedError: the request is no handshake, or comes from a page that may not connect.
+    """
+
+    __slots__ = (
+        "_app",
+        "_connected",
+        "_connection",
+        "_context",
+        "_deadline",
+        "_endpoint",
+        "_globals",
+        "_handshake",
+        "_per_event",
+        "_ws",
+    )
+
+    def __init__(
+        self, endpoint: WebSocket, settings: Settings, upgrade: Upgrade, path_params: Mapping[str, Any]
+    ) -> None:
+        self._handshake: tuple[Upgrade, list[tuple[str, str]]] | None = (upgrade, _accept_handshake(settings))
+        self._endpoint = endpoint
+        self._app = current_app._get_current_object()  # type: ignore[attr-defined]
+        self._context = request_ctx.copy()
+        self._connection = Connection(settings, self._leave)
+        self._ws = WebSocketConnector(
+            endpoint, self._connection, self._context.request, path_params, self._accept
+        )
+        self._deadline: gevent.Timeout | None = gevent.Timeout(settings.handshake_timeout)
+        self._connected = False
+        """Whether the connect handler has finished."""
+        self._per_event = bool(self._app.teardown_appcontext_funcs or self._app.teardown_request_funcs)
+        """Whether there is something to run after every event; else the request's context stays all along."""
+        self._globals: dict[str, Any] = {}
+        """What is in `flask.g`, which begins anew at every event, in a context that stays."""
+
+    def begin(self) -> None:
+        """Run the connect handler and send the 101 with what it said behind it.
+
+        Raises:
+            HandshakeRefusedError: the connect handler took too long.
+            Exception: what the connect handler raised, unless it has accepted: for Flask to answer.
+        """
+        handler = self._endpoint.handlers.get("connect")
+        deadline = self._deadline
+        assert deadline is not None
+        try:
+            with deadline:
+                if handler is not None:
+                    self._say(handler(self._ws, ""))
+        except BaseException as error:
+            if error is deadline:
+                raise HandshakeRefusedError(503, "the connect handler took too long") from error
+            if self._handshake is None:
+                self._fail("connect", error)
+                return
+            if isinstance(error, Exception | gevent.GreenletExit | KeyboardInterrupt):
+                raise
+            raise HandlerError(f"the connect handler raised {type(error).__name__}") from error
+        self._connected = True
+        self._accept()
+        self._connection.in_connect = False
+        if self._connection.ending is None:
+            registry.add(self._endpoint, self._ws.id, self._connection)
+
+    def run(self) -> None:
+        """Handle the messages and the end of the connection, in the greenlet that is to be the connection's."""
+        self._connection.adopt()
+        try:
+            with contextlib.nullcontext() if self._per_event else self._context:
+                if not self._per_event:
+                    self._globals = vars(app_ctx.g)
+                try:
+                    self._handle_messages()
+                finally:
+                    self._handle_close()
+        finally:
+            try:
+                self._connection.finish()
+            finally:
+                going_away.leave(self._connection)
+
+    def _accept(self) -> None:
+        """Send the 101, once."""
+        if self._handshake is None:
+            return
+        upgrade, headers = self._handshake
+        self._handshake = None
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+        head = handshake.encode_response(headers + self._session_cookies()) if upgrade.sends_head else b""
+        socket, received = upgrade.take_over()
+        going_away.enter(self._connection)
+        self._connection.open(socket, head, received)
+
+    def _session_cookies(self) -> list[tuple[str, str]]:
+        """What the connect handler, or what ran before it, did to `flask.session`."""
+        response = Response()
+        self._app.session_interface.save_session(self._app, self._context.session, response)
+        return [("Set-Cookie", cookie) for cookie in response.headers.getlist("Set-Cookie")]
+
+    def _leave(self) -> None:
+        """The connection has begun to end: nobody reaches it any more, and an ending worth a line gets one."""
+        registry.remove(self._endpoint, self._ws.id)
+        connection = self._connection
+        if (
+            connection.ending in (Ending.FAILED, Ending.LOST)
+            and connection.close_reason
+            and connection.close_code != INTERNAL_ERROR
+        ):
+            logger.warning(
+                "%s closes %s from %s with %d: %s",
+                self._endpoint,
+                self._ws.id,
+                self._ws.remote_addr,
+                connection.close_code,
+                connection.close_reason,
+            )
+
+    def _handle_messages(self) -> None:
+        handlers = self._endpoint.handlers
+        goes_on = self._connected
+        while goes_on:
+            try:
+                batch = self._connection.receive()
+            except gevent.Timeout:
+                logger.warning(
+                    "a gevent.Timeout that a handler of %s left running ended between two messages and was ignored; "
+                    "start it with `with`",
+                    self._endpoint,
+                )
+                continue
+            except gevent.GreenletExit:
+                self._connection.close(GOING_AWAY, "going away")
+                return
+            if not batch:
+                return
+            handler = handlers.get("message")
+            if handler is not None:
+                goes_on = self._handle("message", handler, batch)
+
+    def _handle_close(self) -> None:
+        if self._connection.ending is None:
+            # Something came through that no handler should raise.
+            self._connection.fail(INTERNAL_ERROR, "internal error")
+        handler = self._endpoint.handlers.get("close")
+        if handler is not None and self._connected:
+            self._handle("close", handler, [""])
+
+    def _handle(self, event: str, handler: Handler, messages: Iterable[Message]) -> bool:
+        """Call a handler for each message and send its results; whether more messages are to be handled."""
+        connection = self._connection
+        try:
+            for message in messages:
+                if self._per_event:
+                    with self._context:
+                        self._say(handler(self._ws, message))
+                else:
+                    self._say(handler(self._ws, message))
+                    if self._globals:
+                        self._globals.clear()
+                if connection.ending is OURS:
+                    return False
+        except gevent.GreenletExit:
+            connection.close(GOING_AWAY, "going away")
+            return False
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt):
+                raise
+            self._fail(event, error)
+            return False
+        return True
+
+    def _say(self, result: object) -> None:
+        if inspect.iscoroutine(result):
+            # Of an `async def` under a decorator that hides it.
+            result = aio.run(result)
+        if result is not None:
+            connection = self._connection
+            frame = encode_text(result) if type(result) is str else encode_result(result, self._app.json)
+            connection.queue(frame)
+            if connection.outbox_size > HIGH_WATER and self._handshake is None:
+                connection.drain()
+
+    def _fail(self, event: str, error: BaseException) -> None:
+        self._app.logger.error(
+            "the %s handler of %s failed; its connection is closed with 1011",
+            event,
+            self._endpoint,
+            exc_info=error,
+        )
+        got_request_exception.send(self._app, _async_wrapper=self._app.ensure_sync, exception=error)
+        self._connection.fail(INTERNAL_ERROR, "internal error")
+
+
+def _accept_handshake(settings: Settings) -> list[tuple[str, str]]:
+    """The headers of the 101 for the current request."""
+    if going_away.has_begun():
+        raise HandshakeRefusedError(503, "the server is going away")
+    headers = handshake.accept(request.method, request.environ["SERVER_PROTOCOL"], request.headers.items())
+    handshake.check_origin(
+        request.headers.get("Origin"), request.host_url.rstrip("/"), settings.allowed_origins
+    )
+    return headers

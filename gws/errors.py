@@ -1,0 +1,51 @@
+"""Every exception of gws, each with the close code or HTTP status that it becomes."""
+
+from __future__ import annotations
+
+
+class GwsError(Exception):
+    """What every exception of gws is."""
+
+
+class ProtocolError(GwsError):
+    """The peer broke RFC 6455: the connection fails with `code`.
+
+    The message is sent as the reason of the Close frame, so it stays under 123 bytes and never quotes input.
+    """
+
+    code = 1002
+
+
+class InvalidPayloadError(ProtocolError):
+    """Text that is not UTF-8 (RFC 6455 §8.1)."""
+
+    code = 1007
+
+
+class MessageTooBigError(ProtocolError):
+    """A message over the limit (RFC 6455 §7.4.1)."""
+
+    code = 1009
+
+
+class HandshakeRefusedError(GwsError):
+    """The opening handshake is answered with a plain HTTP `status` (RFC 6455 §4.2.2).
+
+    Args:
+        status: HTTP status code.
+        message: one line for the response's body and for the log.
+        headers: response headers that the status calls for.
+    """
+
+    def __init__(self, status: int, message: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.headers = headers or {}
+
+
+class HandlerError(GwsError):
+    """A handler returned what cannot be sent: like any error in a handler, it closes with 1011."""
+
+
+class WouldBlockError(GwsError, RuntimeError):
+    """A call that has to wait was made where nothing may wait: in a coroutine or a hub callback."""

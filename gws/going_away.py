@@ -1,0 +1,92 @@
+"""Ends every connection in order when the process is told to stop (RFC 6455 §7.4.1, code 1001)."""
+
+from __future__ import annotations
+
+import functools
+import signal
+from collections.abc import Callable
+from types import FrameType
+from typing import Final
+
+import gevent
+from gevent.event import Event
+
+from .connection import Connection
+from .protocol.frames import GOING_AWAY
+
+GRACE: Final = 3.0
+"""Seconds for handlers to end and for peers to answer the Close; then they are cut off. With `LAST_WORDS` it is
+under the 5 seconds in which a stopping process is expected to be gone."""
+LAST_WORDS: Final = 1.0
+"""Seconds for the close handlers of those that were cut off."""
+
+_live: set[Connection] = set()
+_all_gone = Event()
+_begun = False
+_installed = False
+_told: set[Callable[[int, FrameType | None], object]] = set()
+"""The handlers that are going to be called, or have been."""
+
+
+def has_begun() -> bool:
+    """Whether the process is stopping, and takes no more connections."""
+    return _begun
+
+
+def begin_serving() -> None:
+    """Take connections, also after an earlier stop in the same process."""
+    global _begun
+    _begun = False
+
+
+def enter(connection: Connection) -> None:
+    """Count a connection among those to end."""
+    _live.add(connection)
+    _all_gone.clear()
+
+
+def leave(connection: Connection) -> None:
+    """The connection is over."""
+    _live.discard(connection)
+    if not _live:
+        _all_gone.set()
+
+
+def close_all() -> None:
+    """Close every connection with 1001 and wait for their close handlers, `GRACE` and `LAST_WORDS` at most."""
+    global _begun
+    _begun = True
+    for connection in tuple(_live):
+        connection.close(GOING_AWAY, "going away")
+    if _live and not _all_gone.wait(GRACE):
+        for connection in tuple(_live):
+            connection.kill()
+        _all_gone.wait(LAST_WORDS)
+
+
+def install_signal_handlers() -> None:
+    """Do so before whatever handles SIGTERM, SIGQUIT and SIGINT now; once in a process, in its main thread."""
+    global _installed
+    if _installed or not gevent.get_hub().loop.default:
+        return
+    _installed = True
+    for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGINT):
+        previous = signal.getsignal(number)
+        if callable(previous):
+            signal.signal(number, functools.partial(_on_signal, previous))
+
+
+def _on_signal(
+    previous: Callable[[int, FrameType | None], object], number: int, frame: FrameType | None
+) -> None:
+    # gunicorn's master passes on the Ctrl-C that its worker has had already.
+    if previous in _told:
+        return
+    _told.add(previous)
+    # A signal handler may not wait.
+    gevent.spawn(_close_all_then, previous, number)
+
+
+def _close_all_then(previous: Callable[[int, FrameType | None], object], number: int) -> None:
+    close_all()
+    previous(number, None)

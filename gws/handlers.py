@@ -1,0 +1,113 @@
+"""Binds a handler's parameters by name, once, when it is decorated; and says what its result is on the wire."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any, TypeAlias
+
+from flask.json.provider import JSONProvider
+
+from . import aio
+from .errors import HandlerError
+from .protocol.frames import encode_binary, encode_text
+from .protocol.messages import Message
+
+Handler: TypeAlias = Callable[[Any, Message], object]
+"""A user's function, called as `handler(ws, msg)`; it has returned, and its coroutine has ended, when this does."""
+
+
+def bind(
+    function: Callable[..., object], dependencies: Mapping[str, object], variables: Collection[str]
+) -> Handler:
+    """Make `handler(ws, msg)` of a function that takes any of the known parameters, in any order.
+
+    Args:
+        function: the user's `def` or `async def`.
+        dependencies: objects that may be asked for by name.
+        variables: names of the URL rule's variables.
+
+    Raises:
+        TypeError: a parameter without a default has a name that nothing is known by.
+    """
+    for name in {"ws", "msg", *dependencies}.intersection(variables):
+        raise TypeError(f"the URL variable {name!r} has the name of another parameter")
+    known = {"ws": "ws", "msg": "msg", **{name: name for name in dependencies}}
+    known |= {name: f"ws.path_params[{name!r}]" for name in variables}
+    parameters = inspect.signature(function).parameters
+    arguments = _arguments(function, parameters.values(), known)
+    is_async = _is_async(function)
+    if arguments == ["ws", "msg"] and not is_async:
+        return function
+    call = f"function({', '.join(arguments)})"
+    # Generated, as dataclasses are: no names are looked up and no arguments are packed at a message.
+    source = f"lambda ws, msg: run({call})" if is_async else f"lambda ws, msg: {call}"
+    names = {**dependencies, "function": function, "run": aio.run, "parameters": parameters}
+    handler: Handler = eval(source, names)
+    return handler
+
+
+def _arguments(
+    function: Callable[..., object], parameters: Iterable[inspect.Parameter], known: Mapping[str, str]
+) -> list[str]:
+    """What stands between the parentheses of the call."""
+    arguments = []
+    skipped = False
+    for parameter in parameters:
+        name = parameter.name
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            continue
+        if name in known:
+            by_name = skipped or parameter.kind is parameter.KEYWORD_ONLY
+            arguments.append(f"{name}={known[name]}" if by_name else known[name])
+        elif parameter.default is parameter.empty:
+            raise TypeError(
+                f"handler {getattr(function, '__name__', function)!r} asks for {name!r}; "
+                f"known parameters are {', '.join(known)}"
+            )
+        elif parameter.kind is parameter.POSITIONAL_ONLY:
+            arguments.append(f"parameters[{name!r}].default")
+        else:
+            skipped = True
+    return arguments
+
+
+def _is_async(function: Callable[..., object]) -> bool:
+    while isinstance(function, functools.partial):
+        function = function.func
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+        getattr(function, "__call__", None)  # noqa: B004
+    )
+
+
+def encode_message(message: Message) -> bytes:
+    """A message as one frame: `str` is text, `bytes` binary.
+
+    Raises:
+        TypeError: it is neither.
+    """
+    if isinstance(message, str):
+        return encode_text(message)
+    if isinstance(message, bytes):
+        return encode_binary(message)
+    raise TypeError(f"a message is str or bytes, not {type(message).__name__}")
+
+
+def encode_result(result: object, json: JSONProvider) -> bytes:
+    """What a handler returned, as one frame; `dict` and `list` become JSON text.
+
+    Args:
+        result: anything but None.
+        json: the application's JSON provider.
+
+    Raises:
+        HandlerError: it is nothing that can be sent.
+    """
+    if isinstance(result, str):
+        return encode_text(result)
+    if isinstance(result, bytes):
+        return encode_binary(result)
+    if isinstance(result, dict | list):
+        return encode_text(json.dumps(result))
+    raise HandlerError(f"a handler returns None, str, bytes, dict or list, not {type(result).__name__}")

@@ -1,0 +1,134 @@
+"""What the connections of one hub share: a receive buffer, and the outboxes to flush when the greenlet yields."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from asyncio.events import _get_running_loop
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, Final, Protocol, TypeVar
+
+import gevent
+from gevent import monkey
+from greenlet import greenlet
+
+from .hub_loop import HubLoop
+
+logger = logging.getLogger("gws")
+
+counters: Counter[str] = Counter()
+"""What was given up since the process began, in connections: `slow_consumers` and `keepalive_timeouts` were dropped,
+`callback_errors` met a fault of gws itself."""
+
+get_thread: Callable[[], int] = monkey.get_original("_thread", "get_ident")
+"""The native thread that runs; monkey patching makes the usual one name the greenlet."""
+
+RECEIVE_SIZE: Final = 256 * 1024
+"""Bytes. Large messages come in few reads, and the one buffer is never allocated again: a `recv` of this size maps
+and unmaps memory at every call, which makes small messages three times as dear."""
+
+BURST_SIZE: Final = 256 * 1024
+"""Bytes that a greenlet may queue for one connection before it lets the hub write, so that a burst does not make a
+client that reads look like one that does not."""
+
+
+class CanFlush(Protocol):
+    """A connection, as far as its hub is concerned."""
+
+    def flush(self) -> None:
+        """Send what is queued, without waiting."""
+
+    def crash(self) -> None:
+        """End after a fault of gws itself."""
+
+
+_Connection = TypeVar("_Connection", bound=CanFlush)
+
+
+def hub_callback(method: Callable[[_Connection], None]) -> Callable[[_Connection], None]:
+    """A method that the hub calls: what it raises ends its connection, since the hub would only print it."""
+
+    @functools.wraps(method)
+    def guarded(self: _Connection) -> None:
+        try:
+            method(self)
+        except Exception:
+            logger.exception("a fault in gws ended one connection")
+            self.crash()
+
+    return guarded
+
+
+class HubIO:
+    """One for each hub; everything here runs in the hub's thread unless it says otherwise."""
+
+    def __init__(self, hub: Any) -> None:
+        self.hub = hub
+        self.loop = hub.loop
+        self.switch_to_hub: Callable[[], object] = greenlet.switch.__get__(hub)
+        """Without gevent's look for a `switch_out` hook, which is there for calls that may not block."""
+        self.thread: int = hub.thread_ident
+        self.buffer = memoryview(bytearray(RECEIVE_SIZE))
+        self._dirty: list[CanFlush] = []
+        self._burst = 0
+        """Bytes queued for any one connection, at most, since the hub last flushed."""
+
+    def flush_soon(self, connection: CanFlush) -> None:
+        """Flush this connection's outbox once the running greenlet yields; one hub callback serves all."""
+        if not self._dirty:
+            self.loop.run_callback(self._flush)
+        self._dirty.append(connection)
+
+    def call(self, function: Callable[..., object], *args: object) -> None:
+        """Call in the hub's thread: now if this is it, else as soon as the hub can. Any thread."""
+        if self.is_current():
+            function(*args)
+        else:
+            self.loop.run_callback_threadsafe(function, *args)
+
+    def is_current(self) -> bool:
+        """Whether the caller is in the hub's thread. Any thread."""
+        return get_thread() == self.thread
+
+    def may_wait(self) -> bool:
+        """Whether the caller is a greenlet of this hub, which may switch to it; a coroutine may not. Any thread."""
+        return (
+            self.is_current()
+            and gevent.getcurrent() is not self.hub
+            and not isinstance(_get_running_loop(), HubLoop)
+        )
+
+    def end_burst(self, size: int) -> None:
+        """Count `size` bytes that were queued; let the hub poll, write and read when it is time to. Any thread."""
+        self._burst += size
+        if self.has_burst() and self.may_wait():
+            # Not 0, which may resume before the sockets are polled.
+            gevent.sleep(1e-6)
+
+    def has_burst(self) -> bool:
+        """Whether it is time to let the hub write."""
+        return self._burst > BURST_SIZE
+
+    def _flush(self) -> None:
+        dirty, self._dirty = self._dirty, []
+        self._burst = 0
+        for connection in dirty:
+            try:
+                connection.flush()
+            except Exception:
+                logger.exception("a fault in gws ended one connection")
+                connection.crash()
+
+
+_of_hub: dict[Any, HubIO] = {}
+"""Kept for good: a process has one hub, and rarely another for a thread that serves too."""
+
+
+def get_hub_io() -> HubIO:
+    """The one of the hub that runs this greenlet."""
+    hub = gevent.get_hub()
+    found = _of_hub.get(hub)
+    if found is None:
+        found = _of_hub[hub] = HubIO(hub)
+    return found

@@ -1,0 +1,34 @@
+"""Connection ids: UUIDs of version 8 that say which process holds the connection.
+
+48 bits are the node, one for each process; 74 are random, so an id cannot be guessed (RFC 9562 §5.8).
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import uuid
+
+_RANDOM_HIGH = 12
+_RANDOM_LOW = 62
+
+
+class _Node:
+    """This process's node number; a forked child draws its own."""
+
+    def __init__(self) -> None:
+        self.draw()
+        os.register_at_fork(after_in_child=self.draw)
+
+    def draw(self) -> None:
+        self.number = secrets.randbits(48)
+
+
+_node = _Node()
+
+
+def new_id() -> str:
+    """A connection id of this process. Any greenlet, any thread."""
+    high = (_node.number << 16) | (0x8 << 12) | secrets.randbits(_RANDOM_HIGH)
+    low = (0b10 << _RANDOM_LOW) | secrets.randbits(_RANDOM_LOW)
+    return str(uuid.UUID(int=(high << 64) | low))

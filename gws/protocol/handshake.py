@@ -1,0 +1,98 @@
+"""The opening handshake (RFC 6455 §4.2): an upgrade request in, the 101's head or a refusal out.
+
+The checks and the answer are those of the `websockets` package; what is decided here is what it leaves to its
+user: which browser origins are welcome, and the status that tells an old client which version to speak.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import logging
+from collections.abc import Iterable, Sequence
+from urllib.parse import urlsplit
+
+from websockets.datastructures import Headers
+from websockets.http11 import Request
+from websockets.server import ServerProtocol
+
+from ..errors import HandshakeRefusedError
+
+_silent = logging.getLogger("gws.handshake.oracle")
+_silent.addHandler(logging.NullHandler())
+_silent.propagate = False
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+def accept(method: str, protocol: str, headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The headers of the 101 response.
+
+    Args:
+        method: the request's method.
+        protocol: the request's version, such as "HTTP/1.1".
+        headers: its headers.
+
+    Raises:
+        HandshakeRefusedError: the request is not a valid opening handshake.
+    """
+    if method != "GET":
+        raise HandshakeRefusedError(405, f"a WebSocket is opened with GET, not {method}", {"Allow": "GET"})
+    if protocol != "HTTP/1.1":
+        raise HandshakeRefusedError(505, f"a WebSocket is opened with HTTP/1.1, not {protocol}")
+    request = Request("/", Headers(list(headers)))
+    versions = request.headers.get_all("Sec-WebSocket-Version")
+    if versions and versions != ["13"]:
+        # "the server MUST abort the WebSocket handshake described in this section and instead send an appropriate
+        # HTTP error code (such as 426 Upgrade Required) and a |Sec-WebSocket-Version| header field indicating the
+        # version(s) the server is capable of understanding" (RFC 6455 §4.2.2)
+        raise HandshakeRefusedError(
+            426,
+            f"WebSocket version {', '.join(versions)!r} is not spoken here, 13 is",
+            {"Sec-WebSocket-Version": "13"},
+        )
+    response = ServerProtocol(logger=_silent).accept(request)
+    if response.status_code != 101:
+        kept = {name: value for name, value in response.headers.raw_items() if name == "Upgrade"}
+        raise HandshakeRefusedError(response.status_code, " ".join(response.body.decode().split()), kept)
+    return list(response.headers.raw_items())
+
+
+def encode_response(headers: Iterable[tuple[str, str]]) -> bytes:
+    """The head of the 101 response as it goes on the wire."""
+    lines = [f"{name}: {value}\r\n" for name, value in headers]
+    return ("HTTP/1.1 101 Switching Protocols\r\n" + "".join(lines) + "\r\n").encode("latin-1")
+
+
+def check_origin(origin: str | None, own: str, allowed: Sequence[str]) -> None:
+    """Let in the pages that may connect (RFC 6455 §10.2); programs send no Origin and are let in.
+
+    Args:
+        origin: the request's Origin header.
+        own: this server as the client addressed it, such as "https://example.org".
+        allowed: further origins; `*` and `?` in them match as in file names, "*" alone lets everybody in.
+
+    Raises:
+        HandshakeRefusedError: 403, and the message names the origin and the setting.
+    """
+    if origin is None or _normal(origin) == _normal(own):
+        return
+    if not any(_matches(_normal(origin), pattern) for pattern in allowed):
+        raise HandshakeRefusedError(
+            403, f"origin {origin!r} may not connect to {own}: GWS_ALLOWED_ORIGINS does not list it"
+        )
+
+
+def _matches(origin: str, pattern: str) -> bool:
+    # Brackets stand around IPv6 addresses, not around characters to choose from.
+    return fnmatch.fnmatchcase(origin, _normal(pattern).replace("[", "[[]"))
+
+
+def _normal(origin: str) -> str:
+    """An origin in lower case without its scheme's default port (RFC 6454 §4)."""
+    origin = origin.lower()
+    try:
+        parts = urlsplit(origin)
+        default = parts.port is not None and parts.port == _DEFAULT_PORTS.get(parts.scheme)
+    except ValueError:
+        return origin
+    return origin.rpartition(":")[0] if default else origin

@@ -1,0 +1,175 @@
+"""Frames to messages: fragments, UTF-8, the size limit, control frames and the peer's Close.
+
+Two ways lead through this file and give the same result. The plain one is `FrameReader` calling back for each
+frame. The quick one is the loop in `receive_data`, which takes whole, final, short text frames: they are most of
+what servers receive, and the loop, long as it is for one function, is several times as fast for them.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Callable
+from typing import TypeAlias
+
+from ..errors import InvalidPayloadError, MessageTooBigError, ProtocolError
+from .frames import MAX_CONTROL_PAYLOAD, Close, FrameReader, Opcode, encode_frame, parse_close
+from .masking import apply_mask
+
+Message: TypeAlias = str | bytes
+"""A text message is `str`, a binary one `bytes`."""
+
+_new_utf8_decoder = codecs.getincrementaldecoder("utf-8")
+
+
+class MessageReader:
+    """Reassembles a client's messages and answers its control frames.
+
+    Args:
+        messages: where complete messages are appended, in order.
+        send: called with each frame that the protocol answers by itself (pongs).
+        max_message_size: bytes; a longer message raises as soon as a header announces it.
+    """
+
+    __slots__ = (
+        "_decoder",
+        "_final",
+        "_frames",
+        "_opcode",
+        "_parts",
+        "_quick",
+        "_send",
+        "_size",
+        "close",
+        "max_message_size",
+        "messages",
+    )
+
+    def __init__(
+        self, messages: list[Message], send: Callable[[bytes], object], *, max_message_size: int
+    ) -> None:
+        self.messages = messages
+        self.max_message_size = max_message_size
+        self.close: Close | None = None
+        """The peer's Close, once it has come; what comes after it is ignored (RFC 6455 §5.5.1)."""
+        self._send = send
+        self._quick = max_message_size >= MAX_CONTROL_PAYLOAD
+        """Whether the next byte is the first of a message, and a short frame fits the limit."""
+        self._frames = FrameReader()
+        self._opcode: Opcode | None = None
+        """TEXT or BINARY while a message is being received, None between messages."""
+        self._final = False
+        """Whether the current frame is its message's last one."""
+        self._size = 0
+        """Bytes announced for the current message so far."""
+        self._parts: bytearray | None = None
+        """The payload so far of a message that comes in more than one piece."""
+        self._decoder: codecs.IncrementalDecoder | None = None
+
+    def receive_data(self, data: bytes) -> None:
+        """Take bytes from the socket; `messages` and `close` tell what they held.
+
+        Raises:
+            ProtocolError: the connection fails with its code; the reader must not be used again.
+        """
+        if self._quick:
+            # Anything out of the ordinary, errors included, is left to the plain way.
+            append = self.messages.append
+            position = 0
+            end = len(data)
+            try:
+                if 5 < end < 132 and data[0] == 0x81 and data[1] == end + 122:
+                    # One frame that fills the read.
+                    append(apply_mask(data[6:], data[2:6]).decode())
+                    return
+                while end - position > 5 and data[position] == 0x81:
+                    length = data[position + 1] - 128
+                    payload = position + 6
+                    after = payload + length
+                    if not 0 <= length < 126 or after > end:
+                        break
+                    append(apply_mask(data[payload:after], data[position + 2 : payload]).decode())
+                    position = after
+            except UnicodeDecodeError:
+                pass
+            if position == end:
+                return
+            if position:
+                data = data[position:]
+        self._receive_plainly(data)
+
+    def _receive_plainly(self, data: bytes) -> None:
+        if self.close is not None:
+            return
+        self._frames.receive_data(data, self)
+        self._quick = (
+            self.close is None
+            and self._opcode is None
+            and self._frames.between_frames
+            and self.max_message_size >= MAX_CONTROL_PAYLOAD
+        )
+
+    def begin_frame(self, opcode: Opcode, length: int, fin: bool, rsv1: bool) -> None:
+        """Check a data frame's place in its message and the message's size (`FrameSink`)."""
+        if opcode is Opcode.CONTINUATION:
+            if self._opcode is None:
+                raise ProtocolError("continuation frame without a message to continue")
+        elif self._opcode is not None:
+            raise ProtocolError("new message inside a fragmented one")
+        else:
+            self._opcode = opcode
+        self._size += length
+        if self._size > self.max_message_size:
+            raise MessageTooBigError(f"message is over {self.max_message_size} bytes")
+        self._final = fin
+
+    def receive_payload(self, payload: bytes, finished: bool) -> None:
+        """Collect payload, or hand the message on with its last piece (`FrameSink`)."""
+        last = finished and self._final
+        if not last or self._parts is not None:
+            self._collect(payload, last)
+        elif self._opcode is Opcode.BINARY:
+            self._end_message(payload)
+        else:
+            self._end_message(_decode(payload))
+
+    def receive_control(self, opcode: Opcode, payload: bytes) -> bool:
+        """Answer a ping, keep a Close, and let a pong pass (`FrameSink`)."""
+        if opcode is Opcode.PING:
+            # "Upon receipt of a Ping frame, an endpoint MUST send a Pong frame in response" (RFC 6455 §5.5.2)
+            self._send(encode_frame(Opcode.PONG, payload))
+        elif opcode is Opcode.CLOSE:
+            self.close = parse_close(payload)
+        return self.close is None
+
+    def _collect(self, payload: bytes, last: bool) -> None:
+        if self._parts is None:
+            self._parts = bytearray()
+            self._decoder = _new_utf8_decoder() if self._opcode is Opcode.TEXT else None
+        if self._decoder is not None:
+            # Checked piece by piece, so that bad text fails at once and not at the end of a long message.
+            try:
+                self._decoder.decode(payload, last)
+            except UnicodeDecodeError as error:
+                raise InvalidPayloadError("text is not UTF-8") from error
+            # Python waits for the third byte of a surrogate, which the second one gives away.
+            undecoded = self._decoder.getstate()[0]
+            if undecoded[:1] == b"\xed" and undecoded[1:2] >= b"\xa0":
+                raise InvalidPayloadError("text is not UTF-8")
+        self._parts += payload
+        if last:
+            whole, self._parts = self._parts, None
+            self._end_message(bytes(whole) if self._decoder is None else whole.decode())
+
+    def _end_message(self, message: Message) -> None:
+        self._opcode = None
+        self._size = 0
+        self.messages.append(message)
+
+
+def _decode(payload: bytes) -> str:
+    # "When an endpoint is to interpret a byte stream as UTF-8 but finds that the byte stream is not, in fact, a
+    # valid UTF-8 stream, that endpoint MUST Fail the WebSocket Connection" (RFC 6455 §8.1)
+    try:
+        return payload.decode()
+    except UnicodeDecodeError as error:
+        raise InvalidPayloadError("text is not UTF-8") from error

@@ -1,0 +1,194 @@
+"""`serve()`: gevent's HTTP server, with a handler that lets the application take a request's socket over."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from http.client import HTTPException
+from typing import Any
+
+import gevent
+from flask import Flask
+from gevent import monkey
+from gevent.event import Event
+from gevent.pywsgi import WSGIHandler, WSGIServer
+from geventwebsocket.handler import WebSocketHandler as GeventWebSocketHandler
+
+from . import going_away
+from .settings import from_config
+from .upgrade import ENVIRON_KEY, Upgrade
+
+logger = logging.getLogger("gws")
+
+
+class _Lines:
+    """A file's lines, of which the last is remembered."""
+
+    def __init__(self, rfile: Any) -> None:
+        self._rfile = rfile
+        self.last = b""
+
+    def readline(self, limit: int) -> bytes:
+        self.last = self._rfile.readline(limit)
+        return self.last
+
+
+class UpgradeHandler(WSGIHandler):
+    """What any pywsgi handler needs to serve gws; stands before that handler among the bases."""
+
+    server: UpgradeServer
+    _head_deadline: gevent.Timeout | None = None
+
+    def handle(self) -> None:
+        """Serve the requests of one TCP connection; one whose head is late ends it."""
+        try:
+            super().handle()
+        except gevent.Timeout as timeout:
+            if timeout is not self._head_deadline:
+                raise
+            logger.info("%s sent no whole request head in time", self.client_address)
+        except OSError as error:
+            logger.debug("%s was gone before its answer: %s", self.client_address, error)
+        finally:
+            self._cancel_head_deadline()
+
+    def read_requestline(self) -> str:
+        """Begin to read a request."""
+        self._head_deadline = gevent.Timeout.start_new(self.server.handshake_timeout)
+        return super().read_requestline()
+
+    def read_request(self, raw_requestline: str) -> Any:
+        """Read the rest of the request's head.
+
+        Raises:
+            ValueError: it is bad, which pywsgi answers with 400.
+            GreenletExit: the client is gone; pywsgi would print any other error.
+        """
+        try:
+            request = super().read_request(raw_requestline)
+        except HTTPException as error:
+            raise ValueError(f"bad request head: {error!r}") from error
+        except OSError as error:
+            raise gevent.GreenletExit from error
+        self._cancel_head_deadline()
+        return request
+
+    def MessageClass(self, rfile: Any, *options: Any) -> Any:  # noqa: N802
+        """Parse the headers, of a head that is whole.
+
+        Raises:
+            ValueError: the client has closed before the blank line; pywsgi takes that for the head's end.
+        """
+        lines: Any = _Lines(rfile)
+        message = super().MessageClass(lines, *options)
+        if not lines.last:
+            raise ValueError("the request's head is cut short")
+        return message
+
+    def run_application(self) -> None:
+        """Run the application; and if it has upgraded the connection, the conversation after it."""
+        upgrade = Upgrade(self)
+        assert self.environ is not None
+        self.environ[ENVIRON_KEY] = upgrade
+        try:
+            # Not gevent-websocket's own upgrade, which would send the 101 before the application is asked.
+            WSGIHandler.run_application(self)
+        finally:
+            if upgrade.conversation is not None:
+                upgrade.conversation()
+
+    def start_response(self, status: str, headers: Any, exc_info: Any = None) -> Callable[[bytes], None]:
+        """Take the application's response, which nobody hears after an upgrade."""
+        if self.connection_upgraded:
+            return self.write
+        return WSGIHandler.start_response(self, status, headers, exc_info)
+
+    def write(self, data: bytes) -> None:
+        """Send a piece of the response, unless the connection is no longer HTTP's."""
+        if not self.connection_upgraded:
+            super().write(data)
+
+    def _cancel_head_deadline(self) -> None:
+        if self._head_deadline is not None:
+            self._head_deadline.close()
+            self._head_deadline = None
+
+
+class WebSocketHandler(UpgradeHandler, GeventWebSocketHandler):  # type: ignore[misc]
+    """gevent-websocket's handler, which waits for the application before it upgrades."""
+
+    def log_request(self) -> None:
+        """Write a line when the request, or the WebSocket, is over."""
+        WSGIHandler.log_request(self)
+
+
+class UpgradeServer(WSGIServer):
+    """A pywsgi server that gives no client more than `GWS_HANDSHAKE_TIMEOUT` seconds to say what it wants."""
+
+    def __init__(self, listener: Any, application: Any, **options: Any) -> None:
+        super().__init__(listener, application=application, **options)
+        config = application.config if isinstance(application, Flask) else {}
+        self.handshake_timeout = from_config(config, {}).handshake_timeout
+
+    def wrap_socket_and_handle(self, client_socket: Any, address: Any) -> Any:
+        """Shake hands for TLS, in time, and serve."""
+        try:
+            with gevent.Timeout(self.handshake_timeout, TimeoutError("the TLS handshake took too long")):
+                # gevent sets both on the instance: `wrap_socket` takes no `self`.
+                tls_socket = vars(self)["wrap_socket"](client_socket, **vars(self)["ssl_args"])
+        except OSError as error:
+            logger.info("%s: %s", address, error)
+            return None
+        with tls_socket:
+            return self.handle(tls_socket, address)
+
+
+def serve(app: Any, host: str = "127.0.0.1", port: int = 8080, **options: Any) -> None:
+    """Serve an application until SIGTERM or Ctrl-C; then close every connection with 1001 and return.
+
+    Args:
+        app: a Flask application, or one wrapped in WSGI middleware.
+        host: the name or address to listen on; "" is every address.
+        port: the port to listen on; 0 is one that is free.
+        options: those of `gevent.pywsgi.WSGIServer`: `certfile` and `keyfile` or `ssl_context` for TLS, `log`,
+            `error_log`, `backlog`, `environ`.
+
+    Raises:
+        SystemExit: 1, with one line that says why the port cannot be had.
+    """
+    if not monkey.is_module_patched("socket"):
+        logger.warning(
+            "the standard library is not patched for gevent: a handler that waits (time.sleep, requests, a database) "
+            "stops every connection. Begin your program with `from gevent import monkey; monkey.patch_all()`"
+        )
+    server = UpgradeServer(
+        (host, port), app, **{"handler_class": WebSocketHandler, "backlog": 4096, **options}
+    )
+    try:
+        server.start()
+    except OSError as error:
+        sys.exit(
+            f"gws cannot listen on {host or '*'}:{port}: {os.strerror(error.errno) if error.errno else error}"
+        )
+    scheme = "https" if server.ssl_enabled else "http"
+    print(f"gws listens on {scheme}://{host or '*'}:{server.server_port}", file=sys.stderr, flush=True)
+    _serve_until_told(server)
+
+
+def _serve_until_told(server: UpgradeServer) -> None:
+    told = Event()
+    going_away.begin_serving()
+    watchers = []
+    if gevent.get_hub().loop.default:
+        watchers = [gevent.signal_handler(number, told.set) for number in (signal.SIGTERM, signal.SIGINT)]
+    try:
+        told.wait()
+    finally:
+        server.close()
+        going_away.close_all()
+        server.stop(timeout=0)
+        for watcher in watchers:
+            watcher.cancel()

@@ -1,0 +1,172 @@
+"""Takes a request's socket away from the HTTP server: what each way to run a Flask application needs for that.
+
+gws's own handler (`gws.server`) leaves itself in the WSGI environ. gevent-websocket's has sent the 101 before the
+application runs, and leaves a WebSocket object of its own. Any other server has nothing to give.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import io
+import ssl
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import gevent
+import gevent.ssl
+from flask import Blueprint, Flask, Response, current_app, request
+from flask.sansio.blueprints import BlueprintSetupState
+from gevent import monkey
+from gevent.pywsgi import Input
+from geventwebsocket.websocket import WebSocket as GeventWebSocket
+
+from . import going_away
+from .errors import HandshakeRefusedError
+from .protocol.frames import INTERNAL_ERROR, POLICY_VIOLATION, Close, encode_close
+
+ENVIRON_KEY: Final = "gws.upgrade"
+"""Where gws's own HTTP handler leaves its `Upgrade`."""
+
+_Socket = monkey.get_original("socket", "socket")
+
+_EMPTY_INPUT = Input(io.BufferedReader(io.BytesIO()), 0)
+
+
+class Upgrade:
+    """One request's way to become a WebSocket.
+
+    Args:
+        handler: the pywsgi handler that serves the request.
+    """
+
+    sends_head = True
+    """Whether the 101 is still to be sent."""
+
+    def __init__(self, handler: Any) -> None:
+        self._handler = handler
+        self.conversation: Callable[[], None] | None = None
+        """What the HTTP handler is to run when the application has returned."""
+
+    def take_over(self) -> tuple[Any, bytes]:
+        """The socket, which does not block and is nobody else's any more, and the bytes behind the request."""
+        handler = self._handler
+        handler.socket.settimeout(0)
+        received = _drain(handler.rfile)
+        # An open reader would keep a TLS socket from closing.
+        handler.rfile.close()
+        socket = _detach(handler.socket)
+        _let_go(handler)
+        if self.sends_head:
+            # For the access log; and the handler sends nothing more.
+            handler.start_response("101 Switching Protocols", [])
+            handler.headers_sent = handler.connection_upgraded = handler.close_connection = True
+        return socket, received
+
+    def run(self, conversation: Callable[[], None]) -> Response:
+        """Have the conversation run once the application has returned: Flask's frames are off the stack by then.
+
+        Returns:
+            What the view returns, which nobody hears.
+        """
+        self.conversation = conversation
+        return Response(status=101)
+
+
+class GeventWebSocketUpgrade(Upgrade):
+    """The same where gevent-websocket's handler runs the application, and closes the connection when it returns."""
+
+    sends_head = False
+
+    def __init__(self, websocket: GeventWebSocket) -> None:
+        super().__init__(websocket.handler)
+        self._websocket = websocket
+
+    def take_over(self) -> tuple[Any, bytes]:
+        """The socket and the bytes behind the request; the WebSocket object writes nothing more."""
+        self._websocket.closed = True
+        # Its gunicorn worker is not ours: this is the first that gws hears of the process that it serves in.
+        going_away.install_signal_handlers()
+        return super().take_over()
+
+    def run(self, conversation: Callable[[], None]) -> Response:
+        """Run the conversation in a greenlet that knows nothing of this request, and have this one wait for it.
+
+        gunicorn counts the greenlet that it has made, and stops when that ends.
+        """
+        greenlet = gevent.spawn(contextvars.Context().run, conversation)
+        return current_app.response_class(_wait_for(greenlet), direct_passthrough=True)
+
+
+def _wait_for(greenlet: gevent.Greenlet[..., None]) -> Iterator[bytes]:
+    """A response's body, which has nothing in it and takes as long as a conversation."""
+    greenlet.join()
+    yield from ()
+
+
+def find_upgrade(environ: dict[str, Any]) -> Upgrade:
+    """What the server offers.
+
+    Raises:
+        HandshakeRefusedError: 501, this server cannot serve WebSockets.
+    """
+    own = environ.pop(ENVIRON_KEY, None)
+    if isinstance(own, Upgrade):
+        return own
+    theirs = environ.get("wsgi.websocket")
+    if isinstance(theirs, GeventWebSocket):
+        return GeventWebSocketUpgrade(theirs)
+    raise HandshakeRefusedError(
+        501,
+        "this server cannot serve WebSockets; run the application with `gws.serve(app)`, `app.start()` "
+        "or `gunicorn -k gws.worker.Worker`",
+    )
+
+
+def install(app: Flask | Blueprint) -> None:
+    """Have an application, once, close what gevent-websocket has opened and the application refuses."""
+    if isinstance(app, Blueprint):
+        app.record(_install_later)
+    elif "gws" not in app.extensions:
+        app.extensions["gws"] = True
+        app.after_request(_close_refused)
+
+
+def _install_later(state: BlueprintSetupState) -> None:
+    assert isinstance(state.app, Flask)
+    install(state.app)
+
+
+def _close_refused(response: Response) -> Response:
+    """Tell a client that has its 101 already why it is refused."""
+    websocket = request.environ.get("wsgi.websocket")
+    if isinstance(websocket, GeventWebSocket) and not websocket.closed:
+        code = INTERNAL_ERROR if response.status_code >= 500 else POLICY_VIOLATION
+        # Not with its own `close`, which leaves the code out.
+        websocket.raw_write(encode_close(Close(code, response.status[:100])))
+        websocket.closed = True
+    return response
+
+
+def _drain(rfile: Any) -> bytes:
+    """The bytes that the HTTP parser has read and not used; the socket must not block."""
+    try:
+        received: bytes = rfile.peek()
+    except (OSError, ssl.SSLError):
+        return b""
+    return received
+
+
+def _detach(socket: Any) -> Any:
+    """The plain socket under gevent's wrapper, which is done with; a TLS socket stays as it is."""
+    if isinstance(socket, gevent.ssl.SSLSocket):
+        return socket
+    plain = _Socket(socket.family, socket.type, socket.proto, fileno=socket.detach())
+    plain.setblocking(False)
+    return plain
+
+
+def _let_go(handler: Any) -> None:
+    """Free what the HTTP handler keeps of the request: 5 KB for each connection."""
+    handler.environ["wsgi.input"] = handler.wsgi_input = _EMPTY_INPUT
+    handler.socket = handler.rfile = None
+    handler.__dict__.pop("headers", None)

@@ -1,0 +1,28 @@
+"""The gunicorn worker: `gunicorn -k gws.worker.Worker app:app`."""
+
+from __future__ import annotations
+
+from gunicorn.workers.ggevent import GeventPyWSGIWorker, PyWSGIHandler, PyWSGIServer
+
+from . import going_away
+from .server import UpgradeHandler, UpgradeServer
+
+
+class WorkerHandler(UpgradeHandler, PyWSGIHandler):  # type: ignore[misc]
+    """gunicorn's handler, with its access log, and gws's upgrade."""
+
+
+class WorkerServer(UpgradeServer, PyWSGIServer):  # type: ignore[misc]
+    """gunicorn's server, with gws's deadlines."""
+
+
+class Worker(GeventPyWSGIWorker):  # type: ignore[misc]
+    """gunicorn's gevent worker; being told to stop, it first closes every WebSocket with 1001."""
+
+    server_class = WorkerServer
+    wsgi_handler = WorkerHandler
+
+    def init_signals(self) -> None:
+        """Put gws before gunicorn's own handling of SIGTERM, SIGQUIT and SIGINT."""
+        super().init_signals()
+        going_away.install_signal_handlers()

@@ -1,0 +1,61 @@
+"""Fixtures that every test may use."""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pytest
+
+from .harness import WAYS, Server
+
+StartServer: TypeAlias = Callable[..., Server]
+
+
+@pytest.fixture
+def start_server(tmp_path: Path) -> Iterator[StartServer]:
+    """Start servers that end with the test: `start_server(source, way="python", **options of serve)`."""
+    yield from _starting_servers(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def start_module_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartServer]:
+    """The same for servers that all tests of a module share."""
+    yield from _starting_servers(tmp_path_factory.mktemp("servers"))
+
+
+def _starting_servers(parent: Path) -> Iterator[StartServer]:
+    servers: list[Server] = []
+    number = itertools.count()
+
+    def start(
+        source: str,
+        way: str = "python",
+        arguments: list[str] | None = None,
+        *,
+        whole: bool = False,
+        **options: Any,
+    ) -> Server:
+        folder = parent / str(next(number))
+        folder.mkdir()
+        servers.append(Server(folder, source, way, options, arguments or [], whole=whole))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.clean_up()
+
+
+@pytest.fixture(params=WAYS)
+def way(request: pytest.FixtureRequest) -> str:
+    """Each way to run an application."""
+    return str(request.param)
+
+
+@pytest.fixture
+def key() -> str:
+    """A name of the test's own, for what handlers note about its connections."""
+    return secrets.token_hex(8)

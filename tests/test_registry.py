@@ -1,0 +1,165 @@
+"""`gws.registry`: who is reached. Connections have no socket yet, so what is sent to them waits in their outbox."""
+
+from __future__ import annotations
+
+import gevent
+import pytest
+
+from gws.connection import Connection
+from gws.registry import Registry
+from gws.settings import Settings
+
+ROOM, OTHER_ROOM = object(), "/other"
+
+
+def connection() -> Connection:
+    return Connection(Settings(), lambda: None)
+
+
+def sizes(*connections: Connection) -> list[int]:
+    """Bytes that wait for each."""
+    return [connection.outbox_size for connection in connections]
+
+
+def test_a_registry_begins_empty() -> None:
+    registry = Registry()
+    assert len(registry) == 0
+    assert registry.members(ROOM) == []
+    assert registry.get(ROOM, "a") is None
+
+
+def test_a_connection_is_found_by_endpoint_and_id() -> None:
+    registry, one, two = Registry(), connection(), connection()
+    registry.add(ROOM, "1", one)
+    registry.add(ROOM, "2", two)
+    assert (registry.get(ROOM, "1"), registry.get(ROOM, "2")) == (one, two)
+    assert registry.members(ROOM) == [one, two]
+    assert len(registry) == 2
+
+
+def test_an_endpoint_does_not_see_the_connections_of_another() -> None:
+    registry, one, two = Registry(), connection(), connection()
+    registry.add(ROOM, "1", one)
+    registry.add(OTHER_ROOM, "2", two)
+    assert registry.get(ROOM, "2") is None
+    assert registry.members(OTHER_ROOM) == [two]
+    assert len(registry) == 2
+
+
+def test_a_removed_connection_is_not_found() -> None:
+    registry, one, two = Registry(), connection(), connection()
+    registry.add(ROOM, "1", one)
+    registry.add(ROOM, "2", two)
+    registry.remove(ROOM, "1")
+    assert registry.get(ROOM, "1") is None
+    assert registry.members(ROOM) == [two]
+    assert len(registry) == 1
+
+
+def test_removing_twice_is_no_error() -> None:
+    registry, one, two = Registry(), connection(), connection()
+    registry.add(ROOM, "1", one)
+    registry.add(ROOM, "2", two)
+    for _ in range(2):
+        registry.remove(ROOM, "1")
+        registry.remove(ROOM, "never there")
+        registry.remove(OTHER_ROOM, "1")
+    assert registry.members(ROOM) == [two]
+    for _ in range(2):
+        registry.remove(ROOM, "2")
+    assert len(registry) == 0
+
+
+def test_an_endpoint_without_connections_leaves_nothing_behind() -> None:
+    registry = Registry()
+    for number in range(100):
+        registry.add(f"/{number}", "1", connection())
+        registry.remove(f"/{number}", "1")
+        assert registry.get(f"/{number}", "1") is None
+        registry.broadcast(f"/{number}", b"nobody")
+    assert not registry._endpoints
+
+
+def test_members_are_those_of_the_moment() -> None:
+    registry = Registry()
+    registry.add(ROOM, "1", connection())
+    members = registry.members(ROOM)
+    registry.remove(ROOM, "1")
+    assert len(members) == 1
+    members.clear()
+    registry.add(ROOM, "2", connection())
+    assert len(registry.members(ROOM)) == 1
+
+
+def test_send_to_reaches_one() -> None:
+    registry, one, two = Registry(), connection(), connection()
+    registry.add(ROOM, "1", one)
+    registry.add(ROOM, "2", two)
+    assert registry.send_to(ROOM, "1", b"12345") is True
+    assert sizes(one, two) == [5, 0]
+
+
+@pytest.mark.parametrize("unknown", ["", "3", "1 ", "\udc80", "x" * 10_000, None, 1, b"1", [], {}, object()])
+def test_send_to_an_id_that_is_not_there_is_false(unknown: object) -> None:
+    registry, one = Registry(), connection()
+    registry.add(ROOM, "1", one)
+    assert registry.send_to(ROOM, unknown, b"12345") is False
+    assert sizes(one) == [0]
+
+
+def test_send_to_an_id_of_another_endpoint_is_false() -> None:
+    registry, one = Registry(), connection()
+    registry.add(OTHER_ROOM, "1", one)
+    assert registry.send_to(ROOM, "1", b"12345") is False
+    assert sizes(one) == [0]
+
+
+def test_send_to_a_removed_connection_is_false() -> None:
+    registry, one = Registry(), connection()
+    registry.add(ROOM, "1", one)
+    registry.remove(ROOM, "1")
+    assert registry.send_to(ROOM, "1", b"12345") is False
+    assert sizes(one) == [0]
+
+
+def test_broadcast_reaches_all_of_the_endpoint_and_nobody_else() -> None:
+    registry, one, two, other = Registry(), connection(), connection(), connection()
+    registry.add(ROOM, "1", one)
+    registry.add(ROOM, "2", two)
+    registry.add(OTHER_ROOM, "3", other)
+    registry.broadcast(ROOM, b"12345")
+    assert sizes(one, two, other) == [5, 5, 0]
+
+
+def test_broadcast_to_nobody_is_no_error() -> None:
+    Registry().broadcast(ROOM, b"12345")
+
+
+def test_who_is_slow_leaves_during_a_broadcast_and_the_others_get_theirs() -> None:
+    registry, frame = Registry(), bytes(70_000)
+    slow = Connection(Settings(max_outbox_size=1), lambda: registry.remove(ROOM, "slow"))
+    before, after = connection(), connection()
+    registry.add(ROOM, "before", before)
+    registry.add(ROOM, "slow", slow)
+    registry.add(ROOM, "after", after)
+    registry.broadcast(ROOM, frame)
+    assert len(registry) == 3
+    registry.broadcast(ROOM, frame)
+    assert registry.members(ROOM) == [before, after]
+    assert sizes(before, after) == [140_000, 140_000]
+    assert (slow.close_code, slow.close_reason) == (1008, "slow consumer")
+
+
+def test_a_native_thread_reaches_connections_through_their_hub() -> None:
+    registry, one, two = Registry(), connection(), connection()
+    registry.add(ROOM, "1", one)
+    registry.add(ROOM, "2", two)
+
+    def send() -> tuple[bool, bool]:
+        registry.broadcast(ROOM, b"12345")
+        return registry.send_to(ROOM, "1", b"123"), registry.send_to(ROOM, "3", b"123")
+
+    with gevent.Timeout(10):
+        assert gevent.get_hub().threadpool.apply(send) == (True, False)
+        while sizes(one, two) != [8, 5]:
+            gevent.sleep(0)
