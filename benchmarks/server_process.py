@@ -1,0 +1,161 @@
+"""One server under measurement: started on its own core, awaited, weighed, and always ended.
+
+Linux only: what a process uses is read from /proc.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+
+from peers import Runnable
+
+HOST = "127.0.0.1"
+START_SECONDS = 30.0
+STOP_SECONDS = 1.0  # Robyn ignores SIGTERM, and how long others take to say goodbye is not measured here.
+SETTLE_SECONDS = 5.0
+POLL_SECONDS = 0.02
+
+
+class ServerError(Exception):
+    """The server did not start, or ended by itself; the message has the end of its log."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Memory of a server's processes, in kB (1024 bytes) as the kernel counts it."""
+
+    resident: int
+    unique: int
+
+
+class ServerProcess:
+    """A running server, as a context manager: ready on entry, gone on exit."""
+
+    def __init__(self, runnable: Runnable, core: int | None) -> None:
+        self.runnable = runnable
+        self.port = _free_port()
+        self._core = core
+        self._log = tempfile.TemporaryFile("w+b")  # noqa: SIM115 - closed in __exit__
+
+    def __enter__(self) -> "ServerProcess":
+        self._process = subprocess.Popen(
+            self.runnable.command(HOST, self.port),
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+            env=self.runnable.environment(),
+            start_new_session=True,
+            preexec_fn=_pin_to(self._core),
+        )
+        try:
+            self._wait_until_ready()
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end()
+
+    def pids(self) -> list[int]:
+        """The server's process and its descendants."""
+        found = [self._process.pid]
+        for pid in found:
+            found += _children(pid)
+        return found
+
+    def check(self) -> None:
+        """Raises ServerError when the server has ended."""
+        if self._process.poll() is not None:
+            raise ServerError(f"ended with status {self._process.returncode}: {self._log_end()}")
+
+    def memory(self) -> Memory:
+        """What the server occupies once that has stopped changing."""
+        before = self._memory_now()
+        deadline = time.monotonic() + SETTLE_SECONDS
+        while time.monotonic() < deadline:
+            time.sleep(0.25)
+            now = self._memory_now()
+            if abs(now.resident - before.resident) < 0.002 * now.resident:
+                return now
+            before = now
+        return before
+
+    def _memory_now(self) -> Memory:
+        fields = [_smaps_rollup(pid) for pid in self.pids()]
+        return Memory(
+            resident=sum(of["Rss"] for of in fields),
+            unique=sum(of["Private_Clean"] + of["Private_Dirty"] for of in fields),
+        )
+
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while not _accepts(self.port):
+            self.check()
+            if time.monotonic() > deadline:
+                raise ServerError(f"not listening after {START_SECONDS:.0f} s: {self._log_end()}")
+            time.sleep(POLL_SECONDS)
+
+    def _end(self) -> None:
+        """The whole process group, which it leads; a Ctrl-C that comes meanwhile does not leave it behind."""
+        try:
+            _signal_group(self._process.pid, signal.SIGTERM)
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            _signal_group(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._log.close()
+
+    def _log_end(self) -> str:
+        self._log.seek(0)
+        lines = self._log.read().decode(errors="replace").strip().splitlines()
+        return " / ".join(lines[-3:]) or "it wrote nothing"
+
+
+def _pin_to(core: int | None) -> Callable[[], None] | None:
+    return None if core is None else partial(os.sched_setaffinity, 0, {core})
+
+
+def _free_port() -> int:
+    with socket.create_server((HOST, 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def _accepts(port: int) -> bool:
+    try:
+        socket.create_connection((HOST, port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def _signal_group(pid: int, sign: signal.Signals) -> None:
+    try:
+        os.killpg(pid, sign)
+    except ProcessLookupError:
+        return
+
+
+def _children(pid: int) -> list[int]:
+    found: list[int] = []
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        found += [int(child) for child in (thread / "children").read_text().split()]
+    return found
+
+
+def _smaps_rollup(pid: int) -> dict[str, int]:
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
+    return {name: int(value.split()[0]) for name, value in (line.split(":") for line in lines)}

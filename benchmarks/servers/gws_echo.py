@@ -1,0 +1,32 @@
+"""Echo with gws: `python gws_echo.py HOST PORT [async]`.
+
+The idiom is its README's: a Flask application, a WebSocket around it and a handler that returns the answer,
+as `def` or as `async def`. Everything else is gws's default: keepalive, limits, one process.
+"""
+
+from gevent import monkey
+
+monkey.patch_all()
+
+import sys  # noqa: E402
+
+from flask import Flask  # noqa: E402
+
+import gws  # noqa: E402
+from gws import WebSocket, WebSocketConnector  # noqa: E402
+
+app = Flask(__name__)
+websocket = WebSocket(app, "/web_socket")
+
+
+def message(ws: WebSocketConnector, msg: str) -> str:
+    return msg
+
+
+async def message_async(ws: WebSocketConnector, msg: str) -> str:
+    return msg
+
+
+if __name__ == "__main__":
+    websocket.on("message")(message_async if "async" in sys.argv[3:] else message)
+    gws.serve(app, host=sys.argv[1], port=int(sys.argv[2]))
