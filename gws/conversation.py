@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import gevent
-from flask import Response, current_app, got_request_exception, request
+from flask import Response, got_request_exception, request
 from flask.globals import app_ctx, request_ctx
 
 from . import aio, going_away
@@ -62,7 +62,7 @@ class Conversation:
     ) -> None:
         self._handshake: tuple[Upgrade, list[tuple[str, str]]] | None = (upgrade, _accept_handshake(settings))
         self._endpoint = endpoint
-        self._app = current_app._get_current_object()  # type: ignore[attr-defined]
+        self._app = request_ctx.app
         self._context = request_ctx.copy()
         self._connection = Connection(settings, self._leave)
         self._ws = WebSocketConnector(
@@ -215,15 +215,21 @@ class Conversation:
         return True
 
     def _say(self, result: object) -> None:
-        if inspect.iscoroutine(result):
+        """Send what a handler returned."""
+        if type(result) is str:
+            frame = encode_text(result)
+        elif result is None:
+            return
+        elif inspect.iscoroutine(result):
             # Of an `async def` under a decorator that hides it.
-            result = aio.run(result)
-        if result is not None:
-            connection = self._connection
-            frame = encode_text(result) if type(result) is str else encode_result(result, self._app.json)
-            connection.queue(frame)
-            if connection.outbox_size > HIGH_WATER and self._handshake is None:
-                connection.drain()
+            self._say(aio.run(result))
+            return
+        else:
+            frame = encode_result(result, self._app.json)
+        connection = self._connection
+        connection.queue(frame)
+        if connection.outbox_size > HIGH_WATER and self._handshake is None:
+            connection.drain()
 
     def _fail(self, event: str, error: BaseException) -> None:
         self._app.logger.error(

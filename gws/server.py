@@ -76,7 +76,7 @@ class UpgradeHandler(WSGIHandler):
         self._cancel_head_deadline()
         return request
 
-    def MessageClass(self, rfile: Any, *options: Any) -> Any:  # noqa: N802
+    def MessageClass(self, rfile: Any, *options: Any) -> Any:
         """Parse the headers, of a head that is whole.
 
         Raises:
@@ -117,7 +117,7 @@ class UpgradeHandler(WSGIHandler):
             self._head_deadline = None
 
 
-class WebSocketHandler(UpgradeHandler, GeventWebSocketHandler):  # type: ignore[misc]
+class WebSocketHandler(UpgradeHandler, GeventWebSocketHandler):
     """gevent-websocket's handler, which waits for the application before it upgrades."""
 
     def log_request(self) -> None:

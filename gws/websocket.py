@@ -8,7 +8,8 @@ import weakref
 from collections.abc import Callable
 from typing import Any, ClassVar, Final, TypeVar
 
-from flask import Blueprint, Flask, Response, current_app, request
+from flask import Blueprint, Flask, Response, request
+from flask.globals import request_ctx
 
 from .conversation import Conversation
 from .errors import HandshakeRefusedError
@@ -119,7 +120,7 @@ class WebSocket:
         return upgrade.run(conversation.run)
 
     def _current_settings(self) -> Settings:
-        app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
+        app = request_ctx.app
         if app not in self._settings:
             self._settings[app] = from_config(app.config, self._arguments)
         return self._settings[app]

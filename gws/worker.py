@@ -8,15 +8,15 @@ from . import going_away
 from .server import UpgradeHandler, UpgradeServer
 
 
-class WorkerHandler(UpgradeHandler, PyWSGIHandler):  # type: ignore[misc]
+class WorkerHandler(UpgradeHandler, PyWSGIHandler):
     """gunicorn's handler, with its access log, and gws's upgrade."""
 
 
-class WorkerServer(UpgradeServer, PyWSGIServer):  # type: ignore[misc]
+class WorkerServer(UpgradeServer, PyWSGIServer):
     """gunicorn's server, with gws's deadlines."""
 
 
-class Worker(GeventPyWSGIWorker):  # type: ignore[misc]
+class Worker(GeventPyWSGIWorker):
     """gunicorn's gevent worker; being told to stop, it first closes every WebSocket with 1001."""
 
     server_class = WorkerServer

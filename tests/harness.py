@@ -196,15 +196,23 @@ class Server:
 
 @contextlib.contextmanager
 def unharmed(server: Server) -> Iterator[None]:
-    """Whatever is done to the server meanwhile: another client is still answered, and nothing of it is left."""
+    """Whatever is done to the server meanwhile: another client is still answered, and nothing of it is left.
+
+    Enter it before the test's own clients connect; a connection that an earlier test left is waited for.
+    """
     with connect(server.url("/echo"), ping_interval=None, open_timeout=DEADLINE) as bystander:
-        before = _inventory(server)
+        _wait_for_bystander_alone(server)
+        descriptors = server.descriptors()
         yield
         bystander.send("still there?")
         assert bystander.recv(timeout=DEADLINE) == "still there?"
-        wait_for(lambda: _inventory(server) == before, f"nothing but {before} to be left")
+        _wait_for_bystander_alone(server)
+        wait_for(lambda: server.descriptors() <= descriptors, f"no more than {descriptors} open files")
 
 
-def _inventory(server: Server) -> tuple[str, int]:
+def _wait_for_bystander_alone(server: Server) -> None:
     # Not `vitals`, which collects garbage: nothing may depend on that.
-    return server.get("/connections"), server.descriptors()
+    wait_for(
+        lambda: json.loads(server.get("/connections")) == [1, 1],
+        "one connection alone to be registered and live",
+    )

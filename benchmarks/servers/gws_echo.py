@@ -8,12 +8,12 @@ from gevent import monkey
 
 monkey.patch_all()
 
-import sys  # noqa: E402
+import sys
 
-from flask import Flask  # noqa: E402
+from flask import Flask
 
-import gws  # noqa: E402
-from gws import WebSocket, WebSocketConnector  # noqa: E402
+import gws
+from gws import WebSocket, WebSocketConnector
 
 app = Flask(__name__)
 websocket = WebSocket(app, "/web_socket")

@@ -1,0 +1,149 @@
+"""Gotham Line: a chat between Batman, Gordon and whoever else is on the line; an example of what gws does.
+
+A client of `/web_socket?name=gordon` sends JSON: `{"type": "say", "text": "..."}` speaks to everyone, with `"to": id`
+to one person, and `{"type": "disconnect"}` hangs up. A text that does not begin with "{" comes from a terminal: it is
+said to everyone as it stands, and a plain `disconnect` hangs up. The server sends JSON with a "type" too: welcome
+(who you are), people (who is here), joined, left, message, announcement, notice and error.
+"""
+
+from gevent import monkey
+
+monkey.patch_all()
+
+import itertools
+import json
+import os
+import unicodedata
+from typing import Any
+
+from flask import Blueprint, render_template, request
+from werkzeug.exceptions import BadRequest
+
+from gws import App, WebSocket, WebSocketConnector, jsonify
+
+MAX_NAME = 24
+MAX_TEXT = 2000
+CSP = "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+app = App(__file__)
+app.config["MAX_CONTENT_LENGTH"] = 64 * 1024
+pages = Blueprint("pages", __name__)
+websocket = WebSocket(app, "/web_socket")
+
+people: dict[str, str] = {}
+"""The name of everyone who is here, by `ws.id`. Each gunicorn worker has people of its own."""
+
+
+@pages.get("/")
+def chat() -> tuple[str, dict[str, str]]:
+    """Show the page to chat from, which may load this application's own files and nothing else."""
+    page = render_template("chat.html", max_name=MAX_NAME, max_text=MAX_TEXT)
+    return page, {"Content-Security-Policy": CSP}
+
+
+@pages.get("/hello_world")
+def hello_world() -> str:
+    """Say hello over plain HTTP."""
+    return "Hello, world!"
+
+
+@pages.get("/healthz")
+def healthz() -> dict[str, object]:
+    """Say that the process works, and how many people are here."""
+    return {"status": "ok", "people": len(people)}
+
+
+@pages.post("/announce")
+def announce() -> dict[str, object]:
+    """Tell everyone the field `text` of a form or a JSON object. Anybody may: there is no login here."""
+    fields = parse_object(request.get_data(as_text=True)) if request.is_json else request.form
+    text = check_text(fields.get("text"))
+    websocket.broadcast(jsonify({"type": "announcement", "text": text}))
+    return {"announced": text, "people": len(people)}
+
+
+@pages.errorhandler(BadRequest)
+def explain(error: BadRequest) -> tuple[dict[str, str | None], int]:
+    """Answer 400 and say what was wrong."""
+    return {"error": error.description}, 400
+
+
+@websocket.on("connect")
+def connect(ws: WebSocketConnector) -> dict[str, object]:
+    """Welcome somebody, tell everyone, and say who is here."""
+    name = people[ws.id] = choose_name(ws.query_params.get("name", ""))
+    ws.sync_send_to(ws.id, jsonify({"type": "welcome", "id": ws.id, "name": name}))
+    ws.sync_broadcast(jsonify({"type": "joined", "id": ws.id, "name": name}))
+    if ws.query_params.get("name") == "gordon" and ws.query_params.get("desg") == "commissioner":
+        ws.sync_broadcast(jsonify({"type": "announcement", "text": "Gordon authorized to login!"}))
+    # Last, and so up to date: broadcasting may let others run, and nobody reaches this connection until it returns.
+    return {"type": "people", "people": [{"id": key, "name": value} for key, value in people.items()]}
+
+
+@websocket.on("message")
+def message(ws: WebSocketConnector, msg: str | bytes) -> dict[str, object] | None:
+    """Do what a client asks; one that asks for nonsense is told so, and stays."""
+    try:
+        if isinstance(msg, bytes):
+            raise BadRequest("messages are text, not binary")
+        plain = {"type": "disconnect"} if msg.strip() == "disconnect" else {"type": "say", "text": msg}
+        fields = parse_object(msg) if msg.startswith("{") else plain
+        if fields.get("type") == "say":
+            return say(ws, check_text(fields.get("text")), fields.get("to"))
+        if fields.get("type") == "disconnect":
+            ws.close()
+            return {"type": "notice", "text": "Closing connection"}
+        raise BadRequest('"type" must be "say" or "disconnect"')
+    except BadRequest as error:
+        return {"type": "error", "text": error.description}
+
+
+@websocket.on("close")
+def close(ws: WebSocketConnector) -> dict[str, object]:
+    """Tell the others who has left, however that came about."""
+    ws.sync_broadcast(jsonify({"type": "left", "id": ws.id, "name": people.pop(ws.id)}))
+    return {"type": "notice", "text": "Goodbye"}
+
+
+def say(ws: WebSocketConnector, text: str, to: Any) -> dict[str, object] | None:
+    """Pass a text on to everyone; or to one person, and back to the sender."""
+    said = {"type": "message", "from": ws.id, "name": people[ws.id], "text": text, "to": to}
+    if to is None:
+        ws.sync_broadcast(jsonify(said))
+        return None
+    if to == ws.id or ws.sync_send_to(to, jsonify(said)):
+        return said
+    raise BadRequest('nobody here has the id in "to"')
+
+
+def parse_object(text: str) -> dict[str, Any]:
+    """Read the fields of a JSON object."""
+    try:
+        fields = json.loads(text)
+    except (ValueError, RecursionError):
+        fields = None
+    if not isinstance(fields, dict):
+        raise BadRequest("this is not a JSON object")
+    return fields
+
+
+def check_text(text: object) -> str:
+    """Read a text that somebody may say."""
+    if not isinstance(text, str) or not 0 < len(text.strip()) <= MAX_TEXT:
+        raise BadRequest(f'"text" must be given and have 1 to {MAX_TEXT} characters')
+    return text.strip()
+
+
+def choose_name(wish: str) -> str:
+    """Make a name that is short, visible and nobody else's: a second "gordon" becomes "gordon 2"."""
+    visible = "".join(char if char.isprintable() else " " for char in unicodedata.normalize("NFKC", wish))
+    name = " ".join(visible.split())[:MAX_NAME].strip() or "citizen"
+    taken = {other.casefold() for other in people.values()}
+    candidates = itertools.chain([name], (f"{name} {number}" for number in itertools.count(2)))
+    return next(candidate for candidate in candidates if candidate.casefold() not in taken)
+
+
+app.register_blueprint(pages)
+
+if __name__ == "__main__":
+    app.start(os.environ.get("HOST", "127.0.0.1"), int(os.environ.get("PORT", "8080")))

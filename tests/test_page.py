@@ -1,0 +1,393 @@
+"""The chat page of app.py in a real Chromium: what its visitors see, with the mouse, the keyboard and a telephone."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import urllib.parse
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeAlias
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect, sync_playwright
+
+from .harness import DEADLINE, wait_for
+from .test_app import Line, RunningApp, running_app
+
+CHROMIUM = shutil.which("chromium")
+
+ARGUMENTS = [
+    *["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"],
+    *["--disable-background-networking", "--disable-component-update"],
+]
+
+PHONE: ViewportSize = {"width": 360, "height": 740}
+
+INJECTION = '<img src=x onerror="document.title=1">'
+
+
+class Visitor:
+    """A browser of its own, looking at the page."""
+
+    def __init__(self, page: Page, address: str) -> None:
+        self.page = page
+        self.name = ""
+        self.faults: list[str] = []
+        """What the page would have complained of in the browser's console."""
+        page.on(
+            "console", lambda message: self.faults.append(message.text) if message.type == "error" else None
+        )
+        page.on("pageerror", lambda error: self.faults.append(str(error)))
+        page.goto(f"http://{address}/")
+
+    @property
+    def status(self) -> Locator:
+        """Whether the page is connected."""
+        return self.page.get_by_role("status")
+
+    @property
+    def input(self) -> Locator:
+        """Where a message is written."""
+        return self.page.locator("#text")
+
+    def button(self, name: str) -> Locator:
+        """A button by what is written on it."""
+        return self.page.get_by_role("button", name=name, exact=True)
+
+    def recipient(self, name: str) -> Locator:
+        """Somebody to talk to."""
+        return self.page.get_by_role("radio", name=name, exact=True)
+
+    def connect(self, name: str) -> None:
+        """Give a name and wait for the welcome."""
+        self.page.get_by_label("Your name").fill(name)
+        self.button("Connect").click()
+        expect(self.status).to_have_text(f"Connected as {name}")
+        self.name = name
+
+    def say(self, text: str, to: str = "Everyone") -> None:
+        """Choose whom to talk to, write, and send."""
+        self.recipient(to).check()
+        self.input.fill(text)
+        self.button("Send").click()
+        expect(self.input).to_have_value("")
+
+    def expect_entry(self, who: str, text: str, note: str = "") -> Locator:
+        """Wait until the last of the conversation is this, and return it."""
+        entry = self.page.get_by_role("log").locator("article").last
+        expect(entry.locator(".text")).to_have_text(text)
+        expect(entry.locator(".who")).to_have_text(who)
+        expect(entry.locator(".note")).to_have_text(note)
+        return entry
+
+    def expect_event(self, text: str) -> None:
+        """Wait until the last of the conversation is that something happened."""
+        expect(self.expect_entry("", text)).to_have_class("event")
+
+    def expect_people(self, *names: str) -> None:
+        """Wait until these are the people to talk to."""
+        expect(self.page.locator(".choice")).to_have_text(["Everyone", *names, f"{self.name} (you)"])
+
+    def expect_no_sideways_scrolling(self) -> None:
+        """Check that the page is no wider than the window."""
+        widths = self.page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+        assert widths[0] <= widths[1]
+
+
+@pytest.fixture
+def line(app: RunningApp) -> Iterator[Line]:
+    """Call without a browser: quicker, where it does not matter what the other one sees."""
+    with Line(app) as line:
+        yield line
+
+
+Visit: TypeAlias = Callable[..., Visitor]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One Chromium; each visitor has a context of its own."""
+    expect.set_options(timeout=DEADLINE * 1000)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningApp]:
+    """One application for most tests of this file."""
+    with running_app(tmp_path_factory.mktemp("app")) as running:
+        yield running
+
+
+@pytest.fixture
+def visit(browser: Browser, app: RunningApp) -> Iterator[Visit]:
+    """Open the page in a browser of its own: `visit()`, or `visit("gordon")` to connect as well."""
+    wait_for(lambda: app.people() == 0, "everybody to leave")
+    visitors: list[Visitor] = []
+
+    def open_page(
+        name: str = "", address: str = app.address, viewport: ViewportSize | None = None
+    ) -> Visitor:
+        page = browser.new_context(viewport=viewport).new_page()
+        page.set_default_timeout(DEADLINE * 1000)
+        visitors.append(Visitor(page, address))
+        if name:
+            visitors[-1].connect(name)
+        return visitors[-1]
+
+    yield open_page
+    for visitor in visitors:
+        visitor.page.context.close()
+
+
+def test_what_is_said_to_everyone_is_seen_by_everyone(visit: Visit) -> None:
+    batman, robin, alfred = visit("batman"), visit("robin"), visit("alfred")
+    batman.say("To the roof.")
+    batman.expect_entry("You", "To the roof.")
+    robin.expect_entry("batman", "To the roof.")
+    robin.say("Coming!")
+    batman.expect_entry("robin", "Coming!")
+    alfred.expect_entry("robin", "Coming!")
+    assert batman.faults == robin.faults == alfred.faults == []
+
+
+def test_what_is_said_to_one_is_seen_by_the_two_and_nobody_else(visit: Visit) -> None:
+    batman, robin, joker = visit("batman"), visit("robin"), visit("joker")
+    batman.recipient("robin").check()
+    expect(batman.page.get_by_label("Private message to robin")).to_be_visible()
+    batman.say("The bike.", to="robin")
+    expect(batman.expect_entry("You", "The bike.", "privately to robin")).to_have_class(
+        "message mine private"
+    )
+    expect(robin.expect_entry("batman", "The bike.", "privately to you")).to_have_class("message private")
+    robin.say("Understood.", to="Everyone")
+    joker.expect_entry("robin", "Understood.")
+    expect(joker.page.get_by_text("The bike.")).to_have_count(0)
+
+
+def test_a_third_is_told_of_two_who_come_talk_and_go(visit: Visit) -> None:
+    alfred = visit("alfred")
+    batman = visit("batman")
+    alfred.expect_event("batman has joined")
+    robin = visit("robin")
+    alfred.expect_event("robin has joined")
+    alfred.expect_people("batman", "robin")
+    robin.expect_people("alfred", "batman")
+    batman.say("Ready?")
+    alfred.expect_entry("batman", "Ready?")
+    batman.button("Disconnect").click()
+    alfred.expect_event("batman has left")
+    robin.page.context.close()
+    alfred.expect_event("robin has left")
+    alfred.expect_people()
+
+
+def test_an_announcement_stands_out(visit: Visit, app: RunningApp) -> None:
+    batman = visit("batman")
+    app.post("/announce", b'{"text": "Curfew at nine."}', "application/json")
+    expect(batman.expect_entry("Announcement", "Curfew at nine.")).to_have_class("announcement")
+
+
+def test_the_query_of_the_page_reaches_the_server(visit: Visit, app: RunningApp) -> None:
+    gordon = visit()
+    gordon.page.goto(f"http://{app.address}/?name=gordon&desg=commissioner")
+    gordon.button("Connect").click()
+    gordon.expect_entry("Announcement", "Gordon authorized to login!")
+
+
+def test_everything_can_be_done_with_the_keyboard_alone(visit: Visit) -> None:
+    batman, robin = visit("batman"), visit()
+    keys = robin.page.keyboard
+    expect(robin.page.get_by_label("Your name")).to_be_focused()
+    keys.type("robin")
+    keys.press("Enter")
+    expect(robin.input).to_be_focused()
+    expect(robin.status).to_have_text("Connected as robin")
+    expect(robin.button("Send")).to_be_enabled()
+    keys.type("Hello, all")
+    keys.press("Enter")
+    batman.expect_entry("robin", "Hello, all")
+    expect(robin.input).to_be_focused()
+    for element in (robin.page.get_by_role("log"), robin.recipient("Everyone"), robin.button("Disconnect")):
+        keys.press("Shift+Tab")
+        expect(element).to_be_focused()
+        assert element.evaluate("(e) => getComputedStyle(e.closest('label') ?? e).outlineStyle") == "solid", (
+            "the focus can be seen"
+        )
+    keys.press("Tab")
+    keys.press("ArrowDown")
+    expect(robin.recipient("batman")).to_be_checked()
+    expect(robin.recipient("batman")).to_be_focused()
+    keys.press("Tab")
+    keys.press("Tab")
+    keys.type("Hello, you")
+    keys.press("Tab")
+    expect(robin.button("Send")).to_be_focused()
+    keys.press("Enter")
+    batman.expect_entry("robin", "Hello, you", "privately to you")
+    robin.button("Disconnect").focus()
+    keys.press("Enter")
+    batman.expect_event("robin has left")
+    expect(robin.page.get_by_label("Your name")).to_be_focused()
+
+
+def test_the_keyboard_stays_where_it_is_when_others_come_and_go(visit: Visit, line: Line) -> None:
+    batman = visit("batman")
+    line.connect("?name=robin")
+    batman.recipient("robin").focus()
+    batman.recipient("robin").check()
+    alfred = line.connect("?name=alfred")
+    batman.expect_people("robin", "alfred")
+    alfred.send("disconnect")
+    batman.expect_people("robin")
+    expect(batman.recipient("robin")).to_be_focused()
+    expect(batman.recipient("robin")).to_be_checked()
+
+
+def test_what_was_meant_for_one_who_left_goes_to_nobody(visit: Visit, line: Line) -> None:
+    batman, robin, joker = visit("batman"), line.connect("?name=robin"), visit("joker")
+    batman.recipient("robin").check()
+    batman.input.fill("A secret")
+    robin.send("disconnect")
+    expect(batman.page.get_by_label("robin has left: choose whom to talk to")).to_have_value("A secret")
+    expect(batman.button("Send")).to_be_disabled()
+    batman.input.press("Enter")
+    batman.expect_people("robin", "joker")
+    expect(batman.recipient("robin")).to_be_checked()
+    batman.say("Nothing secret", to="Everyone")
+    batman.expect_people("joker")
+    joker.expect_entry("batman", "Nothing secret")
+    expect(joker.page.get_by_text("A secret")).to_have_count(0)
+
+
+def test_who_disconnects_stays_away_until_connecting_again(visit: Visit, app: RunningApp) -> None:
+    batman, robin = visit("batman"), visit("robin")
+    # A page that reconnected would do so at the first attempt's time, which is made to come at once.
+    robin.page.clock.install()
+    robin.button("Disconnect").click()
+    expect(robin.status).to_have_text("You have hung up")
+    expect(robin.page.get_by_role("log")).to_be_hidden()
+    batman.expect_event("robin has left")
+    robin.page.clock.run_for(60_000)
+    expect(robin.status).to_have_text("You have hung up")
+    assert app.people() == 1
+    robin.connect("robin")
+    batman.expect_event("robin has joined")
+    robin.say("Here I am again")
+    batman.expect_entry("robin", "Here I am again")
+    expect(robin.page.get_by_text("You are on the line")).to_have_count(2)
+
+
+def test_a_lost_connection_comes_back_with_the_server(visit: Visit, tmp_path: Path) -> None:
+    with running_app(tmp_path) as app:
+        batman = visit("batman", app.address)
+        robin = visit("robin", app.address)
+        batman.recipient("robin").check()
+        app.tell_to_stop()
+        assert app.wait() == 0
+    expect(batman.status).to_have_text("Reconnecting…")
+    batman.expect_event("The connection is lost")
+    batman.input.fill("Not yet")
+    expect(batman.button("Send")).to_be_disabled()
+    with running_app(tmp_path, port=app.port) as app:
+        for visitor, name in ((batman, "batman"), (robin, "robin")):
+            expect(visitor.status).to_have_text(f"Connected as {name}")
+        wait_for(lambda: app.people() == 2, "both to be back")
+        expect(batman.page.get_by_label("robin has left: choose whom to talk to")).to_have_value("Not yet")
+        batman.recipient("Everyone").check()
+        batman.input.press("Enter")
+        robin.expect_entry("batman", "Not yet")
+
+
+def test_attempts_to_reconnect_become_rarer(visit: Visit, tmp_path: Path) -> None:
+    with running_app(tmp_path) as app:
+        batman = visit("batman", app.address)
+        batman.page.evaluate(
+            """() => {
+                window.delays = [];
+                const setTimer = window.setTimeout;
+                window.setTimeout = (callback, delay) => { window.delays.push(delay); return setTimer(callback, 0); };
+            }"""
+        )
+        app.tell_to_stop()
+        assert app.wait() == 0
+    batman.page.wait_for_function("window.delays.length >= 8")
+    delays = batman.page.evaluate("window.delays.slice(0, 8)")
+    for delay, at_most in zip(delays, (500, 1000, 2000, 4000, 8000, 15000, 15000, 15000), strict=True):
+        assert 0.75 * at_most <= delay <= at_most
+    batman.button("Disconnect").click()
+    expect(batman.status).to_have_text("You have hung up")
+
+
+def test_html_in_names_and_messages_stays_text(visit: Visit, app: RunningApp) -> None:
+    batman, mallory = visit("batman"), visit("<img src=x onerror=a()>")
+    batman.expect_event("<img src=x onerror=a()> has joined")
+    batman.expect_people("<img src=x onerror=a()>")
+    mallory.say(INJECTION)
+    batman.expect_entry("<img src=x onerror=a()>", INJECTION)
+    batman.say(INJECTION, to="<img src=x onerror=a()>")
+    batman.expect_entry("You", INJECTION, "privately to <img src=x onerror=a()>")
+    app.post(
+        "/announce", b"text=" + urllib.parse.quote(INJECTION).encode(), "application/x-www-form-urlencoded"
+    )
+    batman.expect_entry("Announcement", INJECTION)
+    for visitor in (batman, mallory):
+        expect(visitor.page.locator("main img")).to_have_count(0)
+        expect(visitor.page).to_have_title("Gotham Line")
+        assert visitor.faults == []
+
+
+def test_scripts_and_styles_of_others_are_refused(visit: Visit) -> None:
+    batman = visit()
+    batman.page.evaluate(
+        "document.body.append(Object.assign(document.createElement('script'), {text: 'ran = 1'}))"
+    )
+    assert batman.page.evaluate("typeof ran") == "undefined"
+    assert re.search("Content Security Policy", batman.faults[0])
+
+
+def test_a_telephone_never_scrolls_sideways(visit: Visit, line: Line) -> None:
+    batman = visit(viewport=PHONE)
+    batman.expect_no_sideways_scrolling()
+    batman.connect("W" * 24)
+    others = [line.connect(f"?name={name}") for name in ("M" * 24, "robin", "alfred")]
+    others[0].send("x" * 500)
+    batman.expect_entry("M" * 24, "x" * 500)
+    batman.recipient("M" * 24).check()
+    batman.expect_no_sideways_scrolling()
+    for element in (batman.button("Disconnect"), batman.button("Send"), batman.input, batman.status):
+        expect(element).to_be_in_viewport(ratio=1)
+
+
+def test_nothing_moves_when_people_come_and_talk(visit: Visit, line: Line) -> None:
+    batman = visit("batman", viewport=PHONE)
+    before = [batman.page.locator(part).bounding_box() for part in ("header", "#people", "#log", "#say-form")]
+    line.connect("?name=robin").send("Hello " * 300)
+    batman.recipient("robin").check()
+    expect(batman.page.locator("article.message")).to_be_visible()
+    after = [batman.page.locator(part).bounding_box() for part in ("header", "#people", "#log", "#say-form")]
+    assert after == before
+
+
+def test_the_newest_entry_is_in_view_unless_the_visitor_reads_older_ones(
+    visit: Visit, app: RunningApp
+) -> None:
+    batman = visit("batman")
+    app.post("/announce", b"text=" + b"Ha!%0A" * 100, "application/x-www-form-urlencoded")
+    app.post("/announce", b"text=Enough.", "application/x-www-form-urlencoded")
+    expect(batman.expect_entry("Announcement", "Enough.")).to_be_in_viewport()
+    batman.page.get_by_role("log").evaluate("(log) => { log.scrollTop = 0; }")
+    app.post("/announce", b"text=Or+not.", "application/x-www-form-urlencoded")
+    expect(batman.expect_entry("Announcement", "Or not.")).not_to_be_in_viewport()
+
+
+def test_what_is_said_is_read_out_to_those_who_cannot_see(visit: Visit) -> None:
+    batman = visit("batman")
+    expect(batman.page.get_by_role("log", name="Conversation")).to_be_visible()
+    expect(batman.page.get_by_role("group", name="Talk to").get_by_role("radio")).to_have_count(2)
+    expect(batman.recipient("Everyone")).to_be_checked()
+    expect(batman.recipient("batman (you)")).to_be_disabled()
+    expect(batman.page.get_by_role("textbox", name="Message to everyone")).to_be_visible()
