@@ -1,0 +1,259 @@
+"""Clients that read slowly, or not at all, or send faster than they are handled: who waits, and who does not."""
+
+from __future__ import annotations
+
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from .conftest import StartServer
+from .harness import DEADLINE, NOTES, Server, unharmed, wait_for
+from .raw_client import FIN, RESET, RawClient, close, encode, text
+
+SOURCE = (
+    NOTES
+    + """
+feed = WebSocket(app, "/feed", close_timeout=0.5, max_outbox_size=200_000)
+
+@feed.on("message")
+def flood(ws, msg):
+    longest = 0
+    for number in range(int(msg)):
+        began = time.monotonic()
+        ws.sync_broadcast(f"{number} " + "x" * 10_000)
+        longest = max(longest, time.monotonic() - began)
+    return f"longest {longest < 0.4}"
+
+@feed.on("close")
+def closed(ws):
+    note(ws, ws.close_code, ws.close_reason)
+
+patient = WebSocket(app, "/patient", max_outbox_size=200_000)
+
+def note_progress(ws, number):
+    if number % 100 == 0:
+        note(ws, number)
+
+@patient.on("message")
+def flood_itself(ws, msg):
+    for number in range(int(msg)):
+        ws.sync_send_to(ws.id, f"{number} " + "x" * 10_000)
+        note_progress(ws, number)
+    return "done"
+
+patient_async = WebSocket(app, "/patient_async", max_outbox_size=200_000)
+
+@patient_async.on("message")
+async def flood_itself_async(ws, msg):
+    for number in range(int(msg)):
+        await ws.async_send_to(ws.id, f"{number} " + "x" * 10_000)
+        note_progress(ws, number)
+    return "done"
+
+impatient = WebSocket(app, "/impatient", max_outbox_size=200_000, ping_timeout=0.3, close_timeout=0.5)
+impatient.on("message")(flood_itself)
+impatient.on("close")(closed)
+impatient_async = WebSocket(app, "/impatient_async", max_outbox_size=200_000, ping_timeout=0.3, close_timeout=0.5)
+impatient_async.on("message")(flood_itself_async)
+impatient_async.on("close")(closed)
+
+pusher = WebSocket(app, "/pusher", close_timeout=0.5, max_outbox_size=200_000)
+pusher.on("close")(closed)
+
+@app.get("/push/<int:count>")
+def push(count):
+    for _ in range(count):
+        pusher.broadcast("x" * 10_000)
+    return ""
+
+busy = WebSocket(app, "/busy")
+gate = gevent.event.Event()
+
+@busy.on("message")
+def wait_at_gate(msg):
+    gate.wait(30)
+    return str(len(msg))
+
+@app.get("/open")
+def open_gate():
+    gate.set()
+    return ""
+
+sleepy = WebSocket(app, "/sleepy")
+
+@sleepy.on("message")
+def sleep(msg):
+    time.sleep(float(msg))
+    return "slept"
+"""
+).replace("import collections\n", "import collections, gevent.event\n")
+
+
+@pytest.fixture(scope="module")
+def server(start_module_server: StartServer) -> Server:
+    return start_module_server(SOURCE)
+
+
+def slow_client(server: Server, path: str) -> RawClient:
+    """A client that is soon full."""
+    return RawClient(server, path, receive_buffer=4096)
+
+
+def test_a_client_that_does_not_read_is_dropped_as_a_slow_consumer_and_the_others_get_everything(
+    server: Server, key: str
+) -> None:
+    before = server.vitals()["counters"].get("slow_consumers", 0)
+    with unharmed(server), RawClient(server, "/feed") as sender, RawClient(server, "/feed") as other:
+        expected = [text(f"{number} " + "x" * 10_000) for number in range(10)]
+        with slow_client(server, f"/feed?notes={key}"):
+            for _ in range(200):
+                sender.say("10")
+                assert sender.frames(11) == [*expected, text("longest True")]
+                assert other.frames(10) == expected
+            assert server.notes(key, 1) == [(1008, "slow consumer")]
+    assert server.notes(key) == [(1008, "slow consumer")]
+    assert server.vitals()["counters"]["slow_consumers"] == before + 1
+
+
+def test_a_slow_client_that_reads_again_in_time_finds_the_close_behind_whole_frames(
+    start_server: StartServer,
+) -> None:
+    server = start_server(SOURCE.replace("close_timeout=0.5", "close_timeout=10"))
+    with unharmed(server), slow_client(server, "/pusher?notes=slow") as client:
+        server.get("/push/2000")
+        assert server.notes("slow", 1) == [(1008, "slow consumer")]
+        frames = client.frames_to_end()
+        assert frames[-2:] == [close(1008, "slow consumer"), FIN]
+        assert set(frames[:-2]) == {text("x" * 10_000)}
+
+
+def test_a_view_that_broadcasts_never_waits_for_a_client_that_does_not_read(server: Server, key: str) -> None:
+    with unharmed(server), slow_client(server, f"/pusher?notes={key}"):
+        server.get("/push/2000")
+        assert server.notes(key, 1) == [(1008, "slow consumer")]
+
+
+@pytest.mark.parametrize("path", ["/patient", "/patient_async"])
+def test_who_sends_to_itself_waits_for_its_client_and_for_nobody_else(
+    server: Server, key: str, path: str
+) -> None:
+    with unharmed(server), slow_client(server, f"{path}?notes={key}") as client:
+        client.say("2000")
+        server.notes(key, 1)
+        # It is stuck long before the end, while `unharmed` and these requests are answered.
+        assert len(server.notes(key)) < 20
+        frames = client.frames(2000)
+        assert [str(frame[1]).split()[0] for frame in frames] == [str(number) for number in range(2000)]
+        assert client.frame() == text("done")
+        client.close()
+        assert client.frames_to_end() == [close(1000), FIN]
+    assert len(server.notes(key)) == 20
+
+
+@pytest.mark.parametrize("path", ["/impatient", "/impatient_async"])
+def test_who_sends_to_itself_and_is_never_read_gives_up_after_ping_timeout(
+    server: Server, key: str, path: str
+) -> None:
+    with unharmed(server), slow_client(server, f"{path}?notes={key}") as client:
+        client.say("5000")
+        wait_for(lambda: (1008, "slow consumer") in server.notes(key), "the end of the slow client")
+        assert client.frames_to_end()[-1] in (FIN, RESET)
+    assert server.notes(key).count((1008, "slow consumer")) == 1
+
+
+def resident_memory(server: Server) -> int:
+    """Bytes that the server has in memory."""
+    fields = Path(f"/proc/{server.pid()}/statm").read_text().split()
+    return int(fields[1]) * 4096
+
+
+def send_until_held_back(client: RawClient, frame: bytes, limit: int) -> int:
+    """Send this frame until TCP takes no more for half a second; how many bytes went out."""
+    client.socket.settimeout(0.5)
+    sent = 0
+    frames = memoryview(frame * 64)
+    offset = 0
+    try:
+        while sent < limit:
+            count = client.socket.send(frames[offset:])
+            sent += count
+            offset = (offset + count) % len(frames)
+    except TimeoutError:
+        return sent
+    return sent
+
+
+def test_a_client_that_floods_a_busy_handler_is_held_back_by_tcp_and_loses_nothing(server: Server) -> None:
+    limit = 100_000_000
+    before = resident_memory(server)
+    frame = encode("TEXT", b"x" * 10_000)
+    with unharmed(server), RawClient(server, "/busy") as client:
+        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
+        sent = send_until_held_back(client, frame, limit)
+        assert sent < limit, "nobody held the client back"
+        assert resident_memory(server) - before < 10_000_000
+        server.get("/open")
+        rest = len(frame) - sent % len(frame)
+        client.socket.settimeout(DEADLINE)
+        client.socket.sendall(frame[-rest:])
+        count = (sent + rest) // len(frame)
+        assert client.frames(count) == [text("10000")] * count
+        client.close()
+        assert client.frames_to_end() == [close(1000), FIN]
+
+
+# Handlers that block
+
+
+def test_a_handler_that_blocks_holds_up_only_its_own_connection(server: Server) -> None:
+    with RawClient(server, "/sleepy") as blocked, RawClient(server, "/echo") as other:
+        blocked.say("1")
+        began = time.monotonic()
+        for number in range(50):
+            other.say(str(number))
+            assert other.frame() == text(str(number))
+        assert server.get("/notes/none") == "[]"
+        assert time.monotonic() - began < 0.9, "the others waited for the handler"
+        assert blocked.frame() == text("slept")
+
+
+def test_pings_are_answered_while_a_handler_blocks(server: Server) -> None:
+    with RawClient(server, "/sleepy") as client:
+        client.say("0.5")
+        client.send(encode("PING", b"one"), encode("PING", b"two"))
+        assert client.frames(3) == [("PONG", b"one"), ("PONG", b"two"), text("slept")]
+
+
+@pytest.mark.parametrize("kind", ["def", "async def"])
+def test_two_quick_messages_never_overlap_and_keep_their_order(start_server: StartServer, kind: str) -> None:
+    sleep = "await asyncio.sleep" if kind == "async def" else "time.sleep"
+    server = start_server(
+        f"""
+        running = 0
+        websocket = WebSocket(app, "/web_socket")
+
+        @websocket.on("message")
+        {kind} message(msg):
+            global running
+            running += 1
+            assert running == 1
+            {sleep}(0.05 if msg == "slow" else 0)
+            running -= 1
+            return msg
+        """
+    )
+    messages = ["slow", "quick", "slow", *map(str, range(600)), "slow", "last"]
+    with RawClient(server) as client:
+        client.say(*messages)
+        assert client.frames(len(messages)) == [text(message) for message in messages]
+
+
+def test_two_connections_do_overlap(server: Server) -> None:
+    with RawClient(server, "/sleepy") as one, RawClient(server, "/sleepy") as two:
+        began = time.monotonic()
+        one.say("0.5")
+        two.say("0.5")
+        assert (one.frame(), two.frame()) == (text("slept"), text("slept"))
+        assert time.monotonic() - began < 0.95
