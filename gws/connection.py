@@ -186,11 +186,8 @@ class Connection(Transport):
         self._unhandled += len(data)
         if self._unhandled > MAX_INBOX_SIZE and self.ending is None:
             self._pause_reading()
-        # What the greenlet says now leaves in one piece, without a callback.
-        self._dirty = True
         if self._waiting:
             self._greenlet.switch()
-        self.flush()
 
     def _receive_nonsense(self, error: ProtocolError) -> None:
         self._peer_closed = True
