@@ -25,8 +25,8 @@ get_thread: Callable[[], int] = monkey.get_original("_thread", "get_ident")
 """The native thread that runs; monkey patching makes the usual one name the greenlet."""
 
 RECEIVE_SIZE: Final = 256 * 1024
-"""Bytes. Large messages come in few reads, and the one buffer is never allocated again: a `recv` of this size maps
-and unmaps memory at every call, which makes small messages three times as dear."""
+"""Bytes to read from a peer that sends much. Large messages come in few reads, and the one buffer is never allocated
+again: a `recv` of this size would map and unmap memory at every call."""
 
 BURST_SIZE: Final = 256 * 1024
 """Bytes that a greenlet may queue for one connection before it lets the hub write, so that a burst does not make a

@@ -111,6 +111,11 @@ class UpgradeHandler(WSGIHandler):
         if not self.connection_upgraded:
             super().write(data)
 
+    def format_request(self) -> str:
+        """The line for the access log, in which the client cannot write what it likes."""
+        line = super().format_request()
+        return "".join(char if char.isprintable() else repr(char)[1:-1] for char in line)
+
     def _cancel_head_deadline(self) -> None:
         if self._head_deadline is not None:
             self._head_deadline.close()
