@@ -6,19 +6,27 @@ own greenlet, which takes them in batches with `receive` and is switched to by n
 
 from __future__ import annotations
 
-import enum
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Final
 
 import gevent
 
 from .errors import ProtocolError
-from .hub_io import counters, get_thread, hub_callback
-from .protocol.frames import INTERNAL_ERROR, LOST, POLICY_VIOLATION, Close, Opcode, encode_close, encode_frame
+from .hub_io import counters, hub_callback
+from .protocol.frames import (
+    ABNORMAL,
+    INTERNAL_ERROR,
+    POLICY_VIOLATION,
+    Close,
+    Opcode,
+    encode_close,
+    encode_frame,
+)
 from .protocol.messages import Message, MessageReader
 from .settings import Settings
-from .transport import CLOSED, CLOSING, OPEN, Transport
+from .states import CLOSED, CLOSING, FAILED, LOST, OPEN, OURS, PEER, Ending
+from .transport import Transport
 
 BATCH_SIZE: Final = 256
 """Messages that a greenlet handles before the other connections have their turn."""
@@ -29,23 +37,6 @@ LINGER: Final = 1.0
 would lose the Close frame that tells it why."""
 
 _PING = encode_frame(Opcode.PING, b"")
-
-
-class Ending(enum.Enum):
-    """Who ended a connection."""
-
-    OURS = enum.auto()
-    """The server closes in order, and waits for the peer's Close."""
-    PEER = enum.auto()
-    """The peer sent a Close, which is echoed."""
-    FAILED = enum.auto()
-    """The peer broke the protocol or a limit, or a handler raised: Close, and FIN at once."""
-    LOST = enum.auto()
-    """There is nobody left to tell."""
-
-
-OURS: Final = Ending.OURS
-FAILED: Final = Ending.FAILED
 
 
 class Connection(Transport):
@@ -112,8 +103,8 @@ class Connection(Transport):
         if head:
             self._outbox.insert(0, head)
             self.outbox_size += len(head)
-        self._attach(socket)
         self._start_keepalive()
+        self._attach(socket)
         if received:
             self._receive_data(received)
 
@@ -198,7 +189,7 @@ class Connection(Transport):
     def _receive_close(self, close: Close) -> None:
         self._peer_closed = True
         self._reader = None
-        self._end(Ending.PEER, close.code, close.reason)
+        self._end(PEER, close.code, close.reason)
         self._tell()
 
     # Ending
@@ -276,7 +267,7 @@ class Connection(Transport):
         self._release()
 
     def _end_lost(self) -> None:
-        self._end(Ending.LOST, LOST, "")
+        self._end(LOST, ABNORMAL, "")
 
     def end_slow(self) -> None:
         if self.ending is None:
@@ -310,7 +301,7 @@ class Connection(Transport):
         if self._unanswered_since is not None and now >= self._unanswered_since + timeout:
             counters["keepalive_timeouts"] += 1
             self._release()
-            self._end(Ending.LOST, LOST, "keepalive ping timeout")
+            self._end(LOST, ABNORMAL, "keepalive ping timeout")
             return
         if now >= self._next_ping:
             self._next_ping = now + (self._settings.ping_interval or timeout)
@@ -321,7 +312,6 @@ class Connection(Transport):
             due = min(due, self._unanswered_since + timeout)
         self._start_timer(max(due - now, 0.001), self._keep_alive)
 
-    @hub_callback
     def _on_writable(self) -> None:
         self._heard = True
         super()._on_writable()
@@ -336,17 +326,3 @@ class Connection(Transport):
             self._timer.stop()
             self._timer.close()
             self._timer = None
-
-
-def deliver(connections: Iterable[Connection], frame: bytes) -> None:
-    """Queue one frame on each connection. Any greenlet, any thread; waits for no client."""
-    thread = get_thread()
-    io = None
-    for connection in connections:
-        if connection.io.thread == thread:
-            io = connection.io
-            connection.queue(frame)
-        else:
-            connection.io.loop.run_callback_threadsafe(connection.queue, frame)
-    if io is not None:
-        io.end_burst(len(frame))

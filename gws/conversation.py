@@ -13,7 +13,7 @@ from flask import Response, got_request_exception, request
 from flask.globals import app_ctx, request_ctx
 
 from . import aio, going_away
-from .connection import OURS, Connection, Ending
+from .connection import Connection
 from .connector import WebSocketConnector
 from .errors import HandlerError, HandshakeRefusedError
 from .handlers import Handler, encode_result
@@ -22,6 +22,7 @@ from .protocol.frames import GOING_AWAY, INTERNAL_ERROR, encode_text
 from .protocol.messages import Message
 from .registry import registry
 from .settings import Settings
+from .states import FAILED, LOST, OURS
 from .transport import HIGH_WATER
 from .upgrade import Upgrade
 
@@ -147,7 +148,7 @@ class Conversation:
         registry.remove(self._endpoint, self._ws.id)
         connection = self._connection
         if (
-            connection.ending in (Ending.FAILED, Ending.LOST)
+            connection.ending in (FAILED, LOST)
             and connection.close_reason
             and connection.close_code != INTERNAL_ERROR
         ):

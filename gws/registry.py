@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 
-from .connection import Connection, deliver
+from .connection import Connection
+from .hub_io import get_thread
+
+
+def deliver(connections: Iterable[Connection], frame: bytes) -> None:
+    """Queue one frame on each connection. Any greenlet, any thread; waits for no client."""
+    thread = get_thread()
+    io = None
+    for connection in connections:
+        if connection.io.thread == thread:
+            io = connection.io
+            connection.queue(frame)
+        else:
+            connection.io.loop.run_callback_threadsafe(connection.queue, frame)
+    if io is not None:
+        io.end_burst(len(frame))
 
 
 class Registry:

@@ -7,7 +7,7 @@ outbox, and one function, `_send`; what the kernel does not take waits for a wri
 from __future__ import annotations
 
 import abc
-import enum
+import contextlib
 import logging
 import ssl
 from collections.abc import Callable
@@ -21,6 +21,7 @@ from gevent.ssl import SSLSocket
 from .errors import WouldBlockError
 from .hub_io import get_hub_io, hub_callback
 from .settings import Settings
+from .states import CLOSED, CONNECTING, OPEN, State
 
 logger = logging.getLogger("gws")
 
@@ -32,25 +33,6 @@ SMALL_READ: Final = 4096
 
 _READ, _WRITE = 1, 2
 _WOULD_BLOCK = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
-
-
-class State(enum.Enum):
-    """How far a connection is; only `Transport._enter` changes it."""
-
-    CONNECTING = enum.auto()
-    """There is no socket yet; what is queued waits for it."""
-    OPEN = enum.auto()
-    CLOSING = enum.auto()
-    """The last frame is queued: nothing goes out behind it."""
-    CLOSED = enum.auto()
-    """The socket is closed."""
-
-
-# On Python 3.11 it takes 100 ns to look an enum's member up, and a message passes ten such places.
-CONNECTING: Final = State.CONNECTING
-OPEN: Final = State.OPEN
-CLOSING: Final = State.CLOSING
-CLOSED: Final = State.CLOSED
 
 
 class Transport(abc.ABC):
@@ -231,7 +213,10 @@ class Transport(abc.ABC):
         """Begin to read from, and to write to, a non-blocking socket that nobody else uses any more."""
         if socket.family != AF_UNIX:
             # Else a second small frame waits for the peer's delayed acknowledgement of the first: 40 ms.
-            socket.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
+            with contextlib.suppress(
+                OSError
+            ):  # Some systems refuse when the peer is gone; reading will tell.
+                socket.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
         self._socket = socket
         self._tls = isinstance(socket, SSLSocket)
         self._enter(OPEN)

@@ -37,7 +37,7 @@ POLICY_VIOLATION: Final = 1008
 INTERNAL_ERROR: Final = 1011
 NO_CODE: Final = 1005
 """The peer's Close frame carried no code; never on the wire (RFC 6455 §7.4.1)."""
-LOST: Final = 1006
+ABNORMAL: Final = 1006
 """The connection ended without a Close frame; never on the wire (RFC 6455 §7.4.1)."""
 
 MAX_CONTROL_PAYLOAD: Final = 125
