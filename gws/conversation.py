@@ -100,8 +100,8 @@ class Conversation:
             if isinstance(error, Exception | gevent.GreenletExit | KeyboardInterrupt):
                 raise
             raise HandlerError(f"the connect handler raised {type(error).__name__}") from error
-        self._connected = True
         self._accept()
+        self._connected = True
         self._connection.in_connect = False
         if self._connection.ending is None:
             registry.add(self._endpoint, self._ws.id, self._connection)
@@ -128,11 +128,11 @@ class Conversation:
         if self._handshake is None:
             return
         upgrade, headers = self._handshake
+        head = handshake.encode_response(headers + self._session_cookies()) if upgrade.sends_head else b""
         self._handshake = None
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
-        head = handshake.encode_response(headers + self._session_cookies()) if upgrade.sends_head else b""
         socket, received = upgrade.take_over()
         going_away.enter(self._connection)
         self._connection.open(socket, head, received)
@@ -239,8 +239,8 @@ class Conversation:
             self._endpoint,
             exc_info=error,
         )
-        got_request_exception.send(self._app, _async_wrapper=self._app.ensure_sync, exception=error)
         self._connection.fail(INTERNAL_ERROR, "internal error")
+        got_request_exception.send(self._app, _async_wrapper=self._app.ensure_sync, exception=error)
 
 
 def _accept_handshake(settings: Settings) -> list[tuple[str, str]]:
