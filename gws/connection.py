@@ -26,12 +26,14 @@ from .protocol.frames import (
 from .protocol.messages import Message, MessageReader
 from .settings import Settings
 from .states import CLOSED, CLOSING, FAILED, LOST, OPEN, OURS, PEER, Ending
-from .transport import Transport
+from .transport import HIGH_WATER, SMALL_READ, Transport
 
 BATCH_SIZE: Final = 256
 """Messages that a greenlet handles before the other connections have their turn."""
 MAX_INBOX_SIZE: Final = 1024 * 1024
 """Bytes read for a handler that is busy; then reading stops, and TCP holds the peer back."""
+MAX_INBOX_MESSAGES: Final = 16 * 1024
+"""Messages, of which the smallest take 13 times their bytes on the wire."""
 LINGER: Final = 1.0
 """Seconds to read on after a failed connection's FIN: closing over unread bytes would send a reset, and the peer
 would lose the Close frame that tells it why."""
@@ -49,8 +51,10 @@ class Connection(Transport):
 
     __slots__ = (
         "_greenlet",
+        "_has_read",
         "_heard",
         "_inbox",
+        "_late_pong",
         "_next_ping",
         "_on_ending",
         "_peer_closed",
@@ -82,8 +86,12 @@ class Connection(Transport):
         """Whether the greenlet waits in `receive`, and may be switched to."""
         self._peer_closed = False
         """Whether nothing more is to be had from the peer: its Close, or nonsense, has come."""
+        self._late_pong: bytes | None = None
+        """The answer to the last ping of a peer that is behind."""
         self._heard = False
-        """Whether the peer has read or sent anything since the keepalive last looked."""
+        """Whether the peer has sent anything since the keepalive last looked."""
+        self._has_read = False
+        """Whether the peer has made room for more since then."""
         self._next_ping = 0.0
         self._unanswered_since: float | None = None
         """When the first ping was sent that nothing has come after."""
@@ -98,7 +106,7 @@ class Connection(Transport):
             received: bytes that came behind the request.
         """
         self._reader = MessageReader(
-            self._inbox, self.queue, max_message_size=self._settings.max_message_size
+            self._inbox, self._answer_ping, max_message_size=self._settings.max_message_size
         )
         if head:
             self._outbox.insert(0, head)
@@ -175,10 +183,16 @@ class Connection(Transport):
             self._inbox.clear()
             return
         self._unhandled += len(data)
-        if self._unhandled > MAX_INBOX_SIZE and self.ending is None:
+        if self.ending is None and (
+            self._unhandled > MAX_INBOX_SIZE or len(self._inbox) > MAX_INBOX_MESSAGES
+        ):
             self._pause_reading()
         if self._waiting:
             self._greenlet.switch()
+
+    def _bytes_expected(self) -> int:
+        expected = 0 if self._reader is None else self._reader.bytes_expected
+        return expected if expected > SMALL_READ else 0
 
     def _receive_nonsense(self, error: ProtocolError) -> None:
         self._peer_closed = True
@@ -191,6 +205,15 @@ class Connection(Transport):
         self._reader = None
         self._end(PEER, close.code, close.reason)
         self._tell()
+
+    def _answer_ping(self, pong: bytes) -> None:
+        # A pong waits until a peer that is behind has caught up: it is no reason to drop it. "If an endpoint receives
+        # a Ping frame and has not yet sent Pong frame(s) in response to previous Ping frame(s), the endpoint MAY elect
+        # to send a Pong frame for only the most recently processed Ping frame" (RFC 6455 §5.5.3).
+        if self.outbox_size > HIGH_WATER:
+            self._late_pong = pong
+        else:
+            self.queue(pong)
 
     # Ending
 
@@ -295,26 +318,38 @@ class Connection(Transport):
         """Send the ping that is due, and give up a peer that has left one unanswered for too long."""
         now = time.monotonic()
         timeout = self._settings.ping_timeout
-        if self._heard or self._paused:
-            self._heard = False
+        # Who is behind shows life by reading, not by what it sends.
+        behind = self.outbox_size > HIGH_WATER
+        if self._has_read or self._paused or (self._heard and not behind):
             self._unanswered_since = None
+        self._has_read = self._heard = False
         if self._unanswered_since is not None and now >= self._unanswered_since + timeout:
-            counters["keepalive_timeouts"] += 1
-            self._release()
-            self._end(LOST, ABNORMAL, "keepalive ping timeout")
+            self._give_up(behind)
             return
         if now >= self._next_ping:
             self._next_ping = now + (self._settings.ping_interval or timeout)
             self._unanswered_since = self._unanswered_since or now
-            self.queue(_PING)
+            if not behind:
+                self.queue(_PING)
         due = self._next_ping
         if self._unanswered_since is not None:
             due = min(due, self._unanswered_since + timeout)
         self._start_timer(max(due - now, 0.001), self._keep_alive)
 
+    def _give_up(self, behind: bool) -> None:
+        if behind:
+            self.end_slow()
+            return
+        counters["keepalive_timeouts"] += 1
+        self._release()
+        self._end(LOST, ABNORMAL, "keepalive ping timeout")
+
     def _on_writable(self) -> None:
-        self._heard = True
+        self._has_read = True
         super()._on_writable()
+        if self._late_pong is not None and self.outbox_size <= HIGH_WATER:
+            pong, self._late_pong = self._late_pong, None
+            self.queue(pong)
 
     def _start_timer(self, seconds: float, callback: Callable[[], None]) -> None:
         self._stop_timer()

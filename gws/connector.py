@@ -15,7 +15,7 @@ from .ids import new_id
 from .protocol.frames import check_close
 from .protocol.messages import Message
 from .query_params import QueryParams
-from .registry import registry
+from .registry import deliver, registry
 
 
 class WebSocketConnector:
@@ -62,7 +62,7 @@ class WebSocketConnector:
     def query_params(self) -> QueryParams:
         """The query string of the URL."""
         if self._query_params is None:
-            self._query_params = QueryParams(self._request.query_string.decode("latin-1"))
+            self._query_params = QueryParams(self._request.query_string.decode(errors="replace"))
         return self._query_params
 
     @property
@@ -144,7 +144,7 @@ class WebSocketConnector:
         frame = encode_message(message)
         registry.broadcast(self._endpoint, frame)
         if self._connection.in_connect:
-            self._connection.queue(frame)
+            deliver([self._connection], frame)
 
     async def async_broadcast(self, message: Message) -> None:
         """`sync_broadcast` for `async def` handlers.
@@ -175,7 +175,8 @@ class WebSocketConnector:
 
     def _queue_for(self, recipient_id: str, frame: bytes) -> bool:
         if recipient_id == self.id and self._connection.in_connect:
-            return self._connection.queue(frame)
+            deliver([self._connection], frame)
+            return True
         return registry.send_to(self._endpoint, recipient_id, frame)
 
     async def _drained(self) -> None:

@@ -81,9 +81,20 @@ class Conversation:
         """Run the connect handler and send the 101 with what it said behind it.
 
         Raises:
-            HandshakeRefusedError: the connect handler took too long.
+            HandshakeRefusedError: the connect handler took too long, or the process is stopping.
             Exception: what the connect handler raised, unless it has accepted: for Flask to answer.
         """
+        try:
+            self._connected = self._connect()
+        finally:
+            # Whatever came of it, nothing is left to accept, and the connection is reached by its id or not at all.
+            self._handshake = None
+            self._connection.in_connect = False
+        if self._connected and self._connection.ending is None:
+            registry.add(self._endpoint, self._ws.id, self._connection)
+
+    def _connect(self) -> bool:
+        """Whether the connect handler has finished."""
         handler = self._endpoint.handlers.get("connect")
         deadline = self._deadline
         assert deadline is not None
@@ -96,15 +107,12 @@ class Conversation:
                 raise HandshakeRefusedError(503, "the connect handler took too long") from error
             if self._handshake is None:
                 self._fail("connect", error)
-                return
+                return False
             if isinstance(error, Exception | gevent.GreenletExit | KeyboardInterrupt):
                 raise
             raise HandlerError(f"the connect handler raised {type(error).__name__}") from error
         self._accept()
-        self._connected = True
-        self._connection.in_connect = False
-        if self._connection.ending is None:
-            registry.add(self._endpoint, self._ws.id, self._connection)
+        return True
 
     def run(self) -> None:
         """Handle the messages and the end of the connection, in the greenlet that is to be the connection's."""
@@ -127,13 +135,14 @@ class Conversation:
         """Send the 101, once."""
         if self._handshake is None:
             return
+        _check_not_stopping()
         upgrade, headers = self._handshake
         head = handshake.encode_response(headers + self._session_cookies()) if upgrade.sends_head else b""
+        socket, received = upgrade.take_over()
         self._handshake = None
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
-        socket, received = upgrade.take_over()
         going_away.enter(self._connection)
         self._connection.open(socket, head, received)
 
@@ -144,8 +153,11 @@ class Conversation:
         return [("Set-Cookie", cookie) for cookie in response.headers.getlist("Set-Cookie")]
 
     def _leave(self) -> None:
-        """The connection has begun to end: nobody reaches it any more, and an ending worth a line gets one."""
+        """The connection has begun to end: nobody reaches it any more."""
         registry.remove(self._endpoint, self._ws.id)
+
+    def _report(self) -> None:
+        """An ending that is somebody's fault, or a loss that was not plain to see, gets a line in the log."""
         connection = self._connection
         if (
             connection.ending in (FAILED, LOST)
@@ -187,6 +199,7 @@ class Conversation:
         if self._connection.ending is None:
             # Something came through that no handler should raise.
             self._connection.fail(INTERNAL_ERROR, "internal error")
+        self._report()
         handler = self._endpoint.handlers.get("close")
         if handler is not None and self._connected:
             self._handle("close", handler, [""])
@@ -213,6 +226,8 @@ class Conversation:
                 raise
             self._fail(event, error)
             return False
+        finally:
+            self._globals.clear()
         return True
 
     def _say(self, result: object) -> None:
@@ -240,15 +255,22 @@ class Conversation:
             exc_info=error,
         )
         self._connection.fail(INTERNAL_ERROR, "internal error")
-        got_request_exception.send(self._app, _async_wrapper=self._app.ensure_sync, exception=error)
+        try:
+            got_request_exception.send(self._app, _async_wrapper=self._app.ensure_sync, exception=error)
+        except Exception:
+            self._app.logger.exception("a receiver of got_request_exception failed")
 
 
 def _accept_handshake(settings: Settings) -> list[tuple[str, str]]:
     """The headers of the 101 for the current request."""
+    _check_not_stopping()
+    headers = handshake.accept(request.method, request.environ["SERVER_PROTOCOL"], request.headers.items())
+    # Not `host_url`, which spells an international domain as people do, and the Origin does not.
+    own = f"{request.scheme}://{request.headers.get('Host', '')}"
+    handshake.check_origin(request.headers.get("Origin"), own, settings.allowed_origins)
+    return headers
+
+
+def _check_not_stopping() -> None:
     if going_away.has_begun():
         raise HandshakeRefusedError(503, "the server is going away")
-    headers = handshake.accept(request.method, request.environ["SERVER_PROTOCOL"], request.headers.items())
-    handshake.check_origin(
-        request.headers.get("Origin"), request.host_url.rstrip("/"), settings.allowed_origins
-    )
-    return headers

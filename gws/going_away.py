@@ -40,11 +40,9 @@ def begin_serving() -> None:
 
 
 def enter(connection: Connection) -> None:
-    """Count a connection among those to end; one that comes too late ends at once."""
+    """Count a connection among those to end."""
     _live.add(connection)
     _all_gone.clear()
-    if _begun:
-        connection.close(GOING_AWAY, "going away")
 
 
 def leave(connection: Connection) -> None:

@@ -53,11 +53,16 @@ def hub_callback(method: Callable[[_Connection], None]) -> Callable[[_Connection
     def guarded(self: _Connection) -> None:
         try:
             method(self)
-        except Exception:
-            logger.exception("a fault in gws ended one connection")
+        except Exception as error:
+            report_fault(error)
             self.crash()
 
     return guarded
+
+
+def report_fault(error: Exception) -> None:
+    """Log a fault of gws itself. Not in the hub, where a logging handler may not wait for its lock."""
+    gevent.spawn(logger.error, "a fault in gws ended one connection", exc_info=error)
 
 
 class HubIO:
@@ -116,8 +121,8 @@ class HubIO:
         for connection in dirty:
             try:
                 connection.flush()
-            except Exception:
-                logger.exception("a fault in gws ended one connection")
+            except Exception as error:
+                report_fault(error)
                 connection.crash()
 
 

@@ -19,7 +19,7 @@ from geventwebsocket.handler import WebSocketHandler as GeventWebSocketHandler
 
 from . import going_away
 from .settings import from_config
-from .upgrade import ENVIRON_KEY, Upgrade
+from .upgrade import EMPTY_INPUT, ENVIRON_KEY, Upgrade
 
 logger = logging.getLogger("gws")
 
@@ -57,7 +57,9 @@ class UpgradeHandler(WSGIHandler):
 
     def read_requestline(self) -> str:
         """Begin to read a request."""
-        self._head_deadline = gevent.Timeout.start_new(self.server.handshake_timeout)
+        first = self.requestline is None
+        seconds = self.server.handshake_timeout if first else self.server.keepalive_timeout
+        self._head_deadline = gevent.Timeout.start_new(seconds)
         return super().read_requestline()
 
     def read_request(self, raw_requestline: str) -> Any:
@@ -93,6 +95,9 @@ class UpgradeHandler(WSGIHandler):
         upgrade = Upgrade(self)
         assert self.environ is not None
         self.environ[ENVIRON_KEY] = upgrade
+        if self.environ.get("HTTP_UPGRADE", "").lower() == "websocket":
+            # pywsgi gives what follows the request: frames, and a body without an end to whoever reads it.
+            self.environ["wsgi.input"] = EMPTY_INPUT
         try:
             # Not gevent-websocket's own upgrade, which would send the 101 before the application is asked.
             WSGIHandler.run_application(self)
@@ -131,12 +136,19 @@ class WebSocketHandler(UpgradeHandler, GeventWebSocketHandler):
 
 
 class UpgradeServer(WSGIServer):
-    """A pywsgi server that gives no client more than `GWS_HANDSHAKE_TIMEOUT` seconds to say what it wants."""
+    """A pywsgi server that gives no client more than `GWS_HANDSHAKE_TIMEOUT` seconds to say what it wants.
 
-    def __init__(self, listener: Any, application: Any, **options: Any) -> None:
+    Args:
+        keepalive: seconds for a next request to come on the same connection; as many, if not given.
+    """
+
+    def __init__(
+        self, listener: Any, application: Any, keepalive: float | None = None, **options: Any
+    ) -> None:
         super().__init__(listener, application=application, **options)
         config = application.config if isinstance(application, Flask) else {}
         self.handshake_timeout = from_config(config, {}).handshake_timeout
+        self.keepalive_timeout = self.handshake_timeout if keepalive is None else keepalive
 
     def wrap_socket_and_handle(self, client_socket: Any, address: Any) -> Any:
         """Shake hands for TLS, in time, and serve."""

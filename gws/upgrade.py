@@ -29,7 +29,8 @@ ENVIRON_KEY: Final = "gws.upgrade"
 
 _Socket = monkey.get_original("socket", "socket")
 
-_EMPTY_INPUT = Input(io.BufferedReader(io.BytesIO()), 0)
+EMPTY_INPUT: Final = Input(io.BufferedReader(io.BytesIO()), 0)
+"""A request's body that has nothing in it."""
 
 
 class Upgrade:
@@ -84,8 +85,6 @@ class GeventWebSocketUpgrade(Upgrade):
     def take_over(self) -> tuple[Any, bytes]:
         """The socket and the bytes behind the request; the WebSocket object writes nothing more."""
         self._websocket.closed = True
-        # Its gunicorn worker is not ours: this is the first that gws hears of the process that it serves in.
-        going_away.install_signal_handlers()
         return super().take_over()
 
     def run(self, conversation: Callable[[], None]) -> Response:
@@ -114,6 +113,8 @@ def find_upgrade(environ: dict[str, Any]) -> Upgrade:
         return own
     theirs = environ.get("wsgi.websocket")
     if isinstance(theirs, GeventWebSocket):
+        # Its gunicorn worker is not ours: this is the first that gws hears of the process that it serves in.
+        going_away.install_signal_handlers()
         return GeventWebSocketUpgrade(theirs)
     raise HandshakeRefusedError(
         501,
@@ -167,6 +168,6 @@ def _detach(socket: Any) -> Any:
 
 def _let_go(handler: Any) -> None:
     """Free what the HTTP handler keeps of the request: 5 KB for each connection."""
-    handler.environ["wsgi.input"] = handler.wsgi_input = _EMPTY_INPUT
+    handler.environ["wsgi.input"] = handler.wsgi_input = EMPTY_INPUT
     handler.socket = handler.rfile = None
     handler.__dict__.pop("headers", None)

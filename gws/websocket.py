@@ -116,7 +116,8 @@ class WebSocket:
             conversation.begin()
         except HandshakeRefusedError as refusal:
             logger.warning("%s refuses %s: %s", self, request.remote_addr, refusal)
-            return Response(f"{refusal}\n", refusal.status, refusal.headers, mimetype="text/plain")
+            headers = {**refusal.headers, "Connection": "close"}
+            return Response(f"{refusal}\n", refusal.status, headers, mimetype="text/plain")
         return upgrade.run(conversation.run)
 
     def _current_settings(self) -> Settings:

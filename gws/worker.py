@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from gunicorn.workers.ggevent import GeventPyWSGIWorker, PyWSGIHandler, PyWSGIServer
 
 from . import going_away
@@ -19,8 +21,12 @@ class WorkerServer(UpgradeServer, PyWSGIServer):
 class Worker(GeventPyWSGIWorker):
     """gunicorn's gevent worker; being told to stop, it first closes every WebSocket with 1001."""
 
-    server_class = WorkerServer
     wsgi_handler = WorkerHandler
+
+    def run(self) -> None:
+        """Serve; a browser's idle connection, which a stop waits for, lasts for gunicorn's `--keep-alive`."""
+        self.server_class = functools.partial(WorkerServer, keepalive=self.cfg.keepalive)
+        super().run()
 
     def init_signals(self) -> None:
         """Put gws before gunicorn's own handling of SIGTERM, SIGQUIT and SIGINT."""

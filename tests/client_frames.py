@@ -1,10 +1,27 @@
-"""What a client sends, built by hand from RFC 6455 §5.2, and the ways in which it may arrive."""
+"""What a client sends, right or wrong, built by hand from RFC 6455 §4.1 and §5.2; and how it may arrive."""
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Iterator
 
-CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
+
+class Opcode(enum.IntEnum):
+    """Those of RFC 6455 §5.2."""
+
+    CONTINUATION = 0x0
+    TEXT = 0x1
+    BINARY = 0x2
+    CLOSE = 0x8
+    PING = 0x9
+    PONG = 0xA
+
+
+CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = Opcode
+DATA = (CONTINUATION, TEXT, BINARY)
+CONTROL = (CLOSE, PING, PONG)
+
+MIB = 1024 * 1024
 
 MASK = b"\x37\xfa\x21\x3d"
 """That of the examples in RFC 6455 §5.7."""
@@ -13,9 +30,35 @@ ANNOUNCED = 0xFFFF
 """A length that `unfinished` announces and never sends."""
 
 
+def request(
+    path: str = "/web_socket", without: str = "", start: str = "GET {} HTTP/1.1", **headers: str
+) -> bytes:
+    """An upgrade request.
+
+    Args:
+        path: what is asked for.
+        without: a header that is left out.
+        start: the first line.
+        headers: what differs, with underscores for the hyphens.
+    """
+    fields = {
+        "Host": "127.0.0.1",
+        "Upgrade": "websocket",
+        "Connection": "Upgrade",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+        "Sec-WebSocket-Version": "13",
+    }
+    fields |= {name.replace("_", "-"): value for name, value in headers.items()}
+    fields.pop(without, None)
+    lines = [start.format(path), *(f"{name}: {value}" for name, value in fields.items()), "", ""]
+    return "\r\n".join(lines).encode()
+
+
 def mask_payload(payload: bytes, mask: bytes = MASK) -> bytes:
-    """RFC 6455 §5.3, octet by octet."""
-    return bytes(octet ^ mask[index % 4] for index, octet in enumerate(payload))
+    """RFC 6455 §5.3."""
+    repeated = (mask * (len(payload) // 4 + 1))[: len(payload)]
+    number = int.from_bytes(payload, "big") ^ int.from_bytes(repeated, "big")
+    return number.to_bytes(len(payload), "big")
 
 
 def head(opcode: int, length: int, *, fin: bool = True, rsv: int = 0, mask: bytes | None = MASK) -> bytes:

@@ -10,9 +10,17 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from .harness import WAYS, Server
+from .case import SOURCE, Case
+from .harness import WAYS, Server, unharmed
+from .program import end_all
 
 StartServer: TypeAlias = Callable[..., Server]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_program_outlives_the_tests() -> Iterator[None]:
+    yield
+    end_all()
 
 
 @pytest.fixture
@@ -47,6 +55,21 @@ def _starting_servers(parent: Path) -> Iterator[StartServer]:
     yield start
     for server in servers:
         server.clean_up()
+
+
+@pytest.fixture(scope="module")
+def surviving_server(start_module_server: StartServer) -> Server:
+    """One for many tests of a module, which therefore survives all of them."""
+    return start_module_server(SOURCE)
+
+
+@pytest.fixture
+def case(surviving_server: Server) -> Iterator[Case]:
+    """The server; afterwards nobody is harmed, and the log has no traceback."""
+    case = Case(surviving_server, len(surviving_server.log()))
+    with unharmed(surviving_server):
+        yield case
+    assert "Traceback" not in case.log()
 
 
 @pytest.fixture(params=WAYS)

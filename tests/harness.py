@@ -1,4 +1,4 @@
-"""Starts a real server in a subprocess, each of the three ways, and looks at it from outside."""
+"""A real server, run each of the three ways, and what is seen of it from outside."""
 
 from __future__ import annotations
 
@@ -7,19 +7,16 @@ import json
 import os
 import re
 import signal
-import subprocess
 import sys
 import textwrap
 import time
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from websockets.sync.client import connect
+from websockets.sync.client import ClientConnection, connect
 
-DEADLINE = 15.0
-"""Seconds that any wait in a test may take; reaching it is a failure."""
+from .program import DEADLINE, Program, wait_for
 
 WAYS = ("python", "worker", "geventwebsocket")
 """`python app.py`, gws's gunicorn worker, and gevent-websocket's."""
@@ -42,10 +39,17 @@ def vitals():
     from gws import going_away
     from gws.hub_io import counters
     from gws.registry import registry
-    gc.collect()
+    # Without collecting garbage: nothing may depend on that.
     return {"registered": len(registry), "live": len(going_away._live), "counters": dict(counters),
             "greenlets": sum(issubclass(type(o), gevent.Greenlet) and not o.dead for o in gc.get_objects())}
+
+echo = WebSocket(app, "/echo")
+
+@echo.on("message")
+def answer(msg):
+    return msg
 """
+"""For the head of every source; "/vitals" and "/echo" are where `unharmed` looks whether all is well."""
 
 NOTES = """
 import collections
@@ -57,43 +61,27 @@ def note(ws, *what):
 @app.get("/notes/<key>")
 def read_notes(key):
     return json.dumps(notes[key])
-
-@app.get("/connections")
-def count_connections():
-    from gws import going_away
-    from gws.registry import registry
-    return [len(registry), len(going_away._live)]
-
-echo = WebSocket(app, "/echo")
-
-@echo.on("message")
-def answer(msg):
-    return msg
 """
 """For the head of a test's source: what handlers `note` for a connection to "...?notes=key" is what `Server.notes` of
-that key returns; and "/echo" is where `unharmed` looks whether everybody else is well."""
+that key returns."""
 
 _START = """
 if __name__ == "__main__":
     app.start(port=0, **{options})
 """
 
-T = TypeVar("T")
 
+class Server(Program):
+    """A server process.
 
-def wait_for(look: Callable[[], T | None], what: str) -> T:
-    """Look until there is something, and return it."""
-    end = time.monotonic() + DEADLINE
-    while time.monotonic() < end:
-        found = look()
-        if found:
-            return found
-        time.sleep(0.01)
-    raise AssertionError(f"waited {DEADLINE} s for {what}")
-
-
-class Server:
-    """A server process; `stop` ends it."""
+    Args:
+        folder: where its program and its log go.
+        source: what comes between `PREAMBLE` and the start.
+        way: one of `WAYS`.
+        options: those of `serve`.
+        arguments: those of gunicorn.
+        whole: whether the source has its own head and its own start.
+    """
 
     def __init__(
         self,
@@ -110,7 +98,6 @@ class Server:
         if not whole:
             source = PREAMBLE + source + _START.replace("{options}", repr(options))
         program.write_text(source)
-        self._log = folder / "log"
         command = [sys.executable, str(program)]
         if way != "python":
             command = [sys.executable, "-m", "gunicorn", "-k", _WORKERS[way], "-b", "127.0.0.1:0"]
@@ -123,30 +110,11 @@ class Server:
                 *arguments,
                 "app:app",
             ]
-        with self._log.open("w") as log:
-            self.process = subprocess.Popen(
-                command, stdout=log, stderr=log, cwd=folder, start_new_session=True
-            )
-        self.port = int(wait_for(self._find_port, "the server to listen"))
-
-    def _find_port(self) -> str | None:
-        if self.process.poll() is not None:
-            raise AssertionError(f"the server ended with {self.process.returncode}: {self.log()}")
-        found = re.search(r"(?:listens on|Listening at:) https?://127\.0\.0\.1:(\d+)", self.log())
-        return found and found[1]
+        super().__init__(command, folder)
 
     def url(self, path: str = "/web_socket") -> str:
         """The address of a WebSocket."""
-        return f"ws://127.0.0.1:{self.port}{path}"
-
-    def get(self, path: str) -> str:
-        """The body of an HTTP page."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=DEADLINE) as response:
-            return str(response.read().decode())
-
-    def log(self) -> str:
-        """What the server has written so far."""
-        return self._log.read_text(errors="replace")
+        return f"{'wss' if self.tls else 'ws'}://127.0.0.1:{self.port}{path}"
 
     def vitals(self) -> dict[str, Any]:
         """What the server counts of itself."""
@@ -176,22 +144,26 @@ class Server:
         """How many files and sockets the serving process has open."""
         return len(os.listdir(f"/proc/{self.pid()}/fd"))
 
-    def tell(self, number: int = signal.SIGTERM) -> None:
-        """Signal the server as a person would: Ctrl-C goes to the whole group."""
-        if number == signal.SIGINT:
-            os.killpg(self.process.pid, number)
-        else:
-            self.process.send_signal(number)
+    def reset_peak_memory(self) -> int:
+        """Forget the peak of its memory; the bytes that it has now."""
+        Path(f"/proc/{self.pid()}/clear_refs").write_text("5")
+        return self.peak_memory()
 
-    def wait(self) -> int:
-        """Wait for the server to end, and return its exit code."""
-        return self.process.wait(DEADLINE)
+    def peak_memory(self) -> int:
+        """The most bytes of memory that the serving process has had."""
+        found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{self.pid()}/status").read_text())
+        assert found
+        return int(found[1]) * 1024
 
-    def clean_up(self) -> None:
-        """End what is left of it."""
-        if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait(DEADLINE)
+    @contextlib.contextmanager
+    def stopping(self, number: int = signal.SIGTERM) -> Iterator[None]:
+        """Tell the server to stop; it does so with exit code 0 and within 5 seconds."""
+        began = time.monotonic()
+        self.tell(number)
+        yield
+        assert self.wait() == 0, self.log()
+        assert time.monotonic() - began < 5
+        assert "Traceback" not in self.log()
 
 
 @contextlib.contextmanager
@@ -200,19 +172,44 @@ def unharmed(server: Server) -> Iterator[None]:
 
     Enter it before the test's own clients connect; a connection that an earlier test left is waited for.
     """
-    with connect(server.url("/echo"), ping_interval=None, open_timeout=DEADLINE) as bystander:
-        _wait_for_bystander_alone(server)
-        descriptors = server.descriptors()
+    with connect(server.url("/echo"), ssl=server.tls, ping_interval=None, open_timeout=DEADLINE) as bystander:
+        before = _settled_footprint(server)
+        _expect_echo(bystander)
         yield
-        bystander.send("still there?")
-        assert bystander.recv(timeout=DEADLINE) == "still there?"
-        _wait_for_bystander_alone(server)
-        wait_for(lambda: server.descriptors() <= descriptors, f"no more than {descriptors} open files")
+        _expect_echo(bystander)
+        _wait_for_footprint(server, before)
 
 
-def _wait_for_bystander_alone(server: Server) -> None:
-    # Not `vitals`, which collects garbage: nothing may depend on that.
-    wait_for(
-        lambda: json.loads(server.get("/connections")) == [1, 1],
-        "one connection alone to be registered and live",
-    )
+def _expect_echo(client: ClientConnection) -> None:
+    client.send("still there?")
+    assert client.recv(timeout=DEADLINE) == "still there?"
+
+
+def _footprint(server: Server) -> dict[str, int]:
+    """What the server holds."""
+    vitals = server.vitals()
+    return {name: vitals[name] for name in ("registered", "live", "greenlets")} | {
+        "descriptors": server.descriptors()
+    }
+
+
+def _settled_footprint(server: Server) -> dict[str, int]:
+    """The same, once one connection is left and two looks see the same."""
+    looks: list[dict[str, int]] = [{}]
+
+    def is_settled() -> bool:
+        looks.append(_footprint(server))
+        return looks[-2] == looks[-1] and looks[-1]["registered"] == looks[-1]["live"] == 1
+
+    wait_for(is_settled, "the bystander to be alone")
+    return looks[-1]
+
+
+def _wait_for_footprint(server: Server, before: dict[str, int]) -> None:
+    try:
+        wait_for(
+            lambda: all(now <= before[name] for name, now in _footprint(server).items()),
+            "the server to let go",
+        )
+    except AssertionError as error:
+        raise AssertionError(f"{_footprint(server)} is left of {before}\n{server.log()[-3000:]}") from error

@@ -2,221 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import re
-import signal
 import socket
-import subprocess
-import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import ClientConnection
-from websockets.sync.client import connect as connect_to
 
-from .harness import DEADLINE, wait_for
-
-ROOT = Path(__file__).parent.parent
+from .program import DEADLINE, wait_for
+from .running_app import COMMANDS, Line, RunningApp, announced, running_app, said
 
 NO_JSON = "this is not a JSON object"
 NO_TEXT = '"text" must be given and have 1 to 2000 characters'
 NO_TYPE = '"type" must be "say" or "disconnect"'
 NOBODY = 'nobody here has the id in "to"'
 BINARY = "messages are text, not binary"
-
-COMMANDS = {
-    "python": [sys.executable, "app.py"],
-    "worker": [sys.executable, "-m", "gunicorn", "-k", "gws.worker.Worker", "app:app"],
-    "geventwebsocket": [
-        *[sys.executable, "-m", "gunicorn", "-k", "geventwebsocket.gunicorn.workers.GeventWebSocketWorker"],
-        "app:app",
-    ],
-}
-
-
-class RunningApp:
-    """app.py in a process of its own.
-
-    Args:
-        folder: where its log goes.
-        way: a key of `COMMANDS`.
-        host: an address of the loopback network.
-        port: 0 is one that is free.
-    """
-
-    def __init__(self, folder: Path, way: str = "python", host: str = "127.0.0.1", port: int = 0) -> None:
-        command = list(COMMANDS[way])
-        if way != "python":
-            command += ["--bind", f"{host}:{port}", "--no-control-socket"]
-        self._log = folder / "log"
-        with self._log.open("w") as log:
-            self.process = subprocess.Popen(
-                command,
-                stdout=log,
-                stderr=log,
-                cwd=ROOT,
-                env={**os.environ, "HOST": host, "PORT": str(port)},
-                start_new_session=True,
-            )
-        self.address = str(wait_for(self._find_address, "the application to listen"))
-
-    def _find_address(self) -> str | None:
-        if self.process.poll() is not None:
-            raise AssertionError(f"the application ended with {self.process.returncode}: {self.log()}")
-        found = re.search(r"(?:listens on|Listening at:) http://([\d.]+:\d+)", self.log())
-        return found and found[1]
-
-    @property
-    def port(self) -> int:
-        """The port that it listens on."""
-        return int(self.address.rpartition(":")[2])
-
-    def log(self) -> str:
-        """What the application has written so far."""
-        return self._log.read_text()
-
-    def get(self, path: str) -> str:
-        """The body of a page."""
-        with urllib.request.urlopen(f"http://{self.address}{path}", timeout=DEADLINE) as response:
-            return str(response.read().decode())
-
-    def post(self, path: str, body: bytes, mimetype: str) -> tuple[int, dict[str, Any]]:
-        """The status and the JSON of an answer."""
-        request = urllib.request.Request(
-            f"http://{self.address}{path}", data=body, headers={"Content-Type": mimetype}
-        )
-        try:
-            with urllib.request.urlopen(request, timeout=DEADLINE) as response:
-                return response.status, json.loads(response.read())
-        except urllib.error.HTTPError as refusal:
-            with refusal:
-                return refusal.code, json.loads(refusal.read())
-
-    def people(self) -> int:
-        """How many people are on the line."""
-        return int(json.loads(self.get("/healthz"))["people"])
-
-    def tell_to_stop(self) -> None:
-        """Do what a service manager does."""
-        self.process.send_signal(signal.SIGTERM)
-
-    def wait(self) -> int:
-        """Wait for it to end, and return its exit code."""
-        return self.process.wait(DEADLINE)
-
-    def clean_up(self) -> None:
-        """End what is left of it."""
-        if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.wait()
-
-
-@contextlib.contextmanager
-def running_app(*args: Any, **options: Any) -> Iterator[RunningApp]:
-    """Run app.py, until its user is done with it; the arguments are those of `RunningApp`."""
-    app = RunningApp(*args, **options)
-    try:
-        yield app
-    finally:
-        app.clean_up()
-
-
-class Caller:
-    """Somebody on the line, with a WebSocket."""
-
-    def __init__(self, connection: ClientConnection) -> None:
-        self.connection = connection
-        welcome = self.hear()
-        assert welcome["type"] == "welcome"
-        self.id: str = welcome["id"]
-        self.name: str = welcome["name"]
-        assert self.hear() == {"type": "joined", "id": self.id, "name": self.name}
-
-    @property
-    def person(self) -> dict[str, str]:
-        """This caller as the others see it."""
-        return {"id": self.id, "name": self.name}
-
-    def hear(self) -> Any:
-        """The next message."""
-        return json.loads(self.connection.recv(timeout=DEADLINE))
-
-    def hear_rest(self) -> list[Any]:
-        """Every message until the connection is closed."""
-        heard = []
-        try:
-            while True:
-                heard.append(self.hear())
-        except ConnectionClosed:
-            return heard
-
-    def send(self, message: str | bytes) -> None:
-        """Send text as it is."""
-        self.connection.send(message)
-
-    def ask(self, **fields: object) -> None:
-        """Send JSON."""
-        self.send(json.dumps(fields))
-
-    def lose_connection(self) -> None:
-        """Vanish without a Close frame."""
-        self.connection.socket.shutdown(socket.SHUT_RDWR)
-
-
-class Line:
-    """The application, and those who have called it in this test."""
-
-    def __init__(self, app: RunningApp) -> None:
-        self.app = app
-        self._callers: list[Caller] = []
-        self._connections = contextlib.ExitStack()
-
-    def __enter__(self) -> Line:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._connections.close()
-
-    def connect(self, query: str = "") -> Caller:
-        """Connect, and read as far as the caller's own name."""
-        url = f"ws://{self.app.address}/web_socket{query}"
-        # Without a bound: a caller that is not heard in the test must still see the Close behind what it was told.
-        connection = connect_to(url, open_timeout=DEADLINE, close_timeout=DEADLINE, max_queue=None)
-        return Caller(self._connections.enter_context(connection))
-
-    def call(self, query: str = "") -> Caller:
-        """Connect, and read as far as the list of people; the others on the line have read that somebody joined."""
-        caller = self.connect(query)
-        people = [other.person for other in [*self._callers, caller]]
-        assert caller.hear() == {"type": "people", "people": people}
-        for other in self._callers:
-            assert other.hear() == {"type": "joined", **caller.person}
-        self._callers.append(caller)
-        return caller
-
-    def assert_works(self) -> None:
-        """Prove that everybody on the line hears what the first one says, and nothing before it."""
-        first = self._callers[0]
-        first.send("still there?")
-        for caller in self._callers:
-            assert caller.hear() == said(first, "still there?")
-
-
-def said(caller: Caller, text: str, to: str | None = None) -> dict[str, object]:
-    """What is heard of what a caller says."""
-    return {"type": "message", "from": caller.id, "name": caller.name, "text": text, "to": to}
-
-
-def announced(text: str) -> dict[str, object]:
-    """What is heard of an announcement."""
-    return {"type": "announcement", "text": text}
 
 
 @pytest.fixture(scope="module")
@@ -534,7 +337,7 @@ def test_it_runs_each_way_and_says_goodbye_when_it_is_stopped(tmp_path: Path, wa
         status, _ = app.post("/announce", b'{"text": "a"}', "application/json")
         assert (status, app.people()) == (200, 2)
         assert robin.hear() == batman.hear() == announced("a")
-        app.tell_to_stop()
+        app.tell()
         for caller in callers:
             assert caller.hear_rest()[-1] == {"type": "notice", "text": "Goodbye"}
             assert caller.connection.close_code == 1001

@@ -9,8 +9,9 @@ import time
 import pytest
 
 from .conftest import StartServer
-from .harness import NOTES, WAYS, Server, unharmed, wait_for
-from .raw_client import FIN, RawClient, close, text
+from .harness import NOTES, WAYS, Server, unharmed
+from .program import wait_for
+from .raw_client import FIN, RawClient, closed, said
 
 SOURCE = (
     NOTES
@@ -243,7 +244,7 @@ def server(start_module_server: StartServer) -> Server:
 def join(server: Server, key: str = "") -> RawClient:
     """A client that has been greeted."""
     client = RawClient(server, f"/web_socket?notes={key}")
-    assert client.frame() == text("connected")
+    assert client.read_frame() == said("connected")
     return client
 
 
@@ -251,34 +252,34 @@ def join(server: Server, key: str = "") -> RawClient:
 def test_a_handler_awaits(server: Server, command: str) -> None:
     with join(server) as client:
         client.say(command, command)
-        assert client.frames(2) == [text(ANSWERS[command])] * 2
+        assert client.read_frames(2) == [said(ANSWERS[command])] * 2
         client.close()
-        assert client.frames_to_end() == [text("bye"), close(1000), FIN]
+        assert client.read_to_end() == [said("bye"), closed(1000), FIN]
 
 
 def test_a_task_may_outlive_its_handler_and_sends_to_the_client(server: Server) -> None:
     with join(server) as client:
         client.say("background", "sleep")
-        assert client.frames(3) == [
-            text("returned"),
-            text("slept"),
-            text("from a task that outlived its handler"),
+        assert client.read_frames(3) == [
+            said("returned"),
+            said("slept"),
+            said("from a task that outlived its handler"),
         ]
 
 
 def test_the_loop_lives_across_messages(server: Server) -> None:
     with join(server) as client:
         client.say("loop_is_the_same", "loop_is_the_same")
-        assert client.frames(2) == [text("True")] * 2
+        assert client.read_frames(2) == [said("True")] * 2
 
 
 def test_httpx_and_aiohttp_keep_their_connections_from_message_to_message(server: Server) -> None:
     with unharmed(server), RawClient(server, "/http") as client:
         messages = ["httpx", "aiohttp"] * 3
         client.say(*messages)
-        assert client.frames(6) == [text("from an async view")] * 6
+        assert client.read_frames(6) == [said("from an async view")] * 6
         client.close()
-        assert client.frames_to_end() == [close(1000), FIN]
+        assert client.read_to_end() == [closed(1000), FIN]
 
 
 @pytest.mark.parametrize("command", ["block", "block_after_suspension"])
@@ -288,7 +289,7 @@ def test_a_gevent_call_that_would_block_is_an_error_that_says_what_to_do(
     before = len(server.log())
     with unharmed(server), join(server, key) as client:
         client.say(command)
-        assert client.frames_to_end() == [text("bye"), close(1011, "internal error"), FIN]
+        assert client.read_to_end() == [said("bye"), closed(1011, "internal error"), FIN]
     assert server.notes(key) == [(1011,)]
     log = server.log()[before:]
     assert "A coroutine made a gevent call that blocks" in log
@@ -303,7 +304,7 @@ def test_a_cancelled_handler_fails_its_connection_like_any_error(
 ) -> None:
     with unharmed(server), join(server, key) as client:
         client.say(command)
-        assert client.frames_to_end() == [text("bye"), close(1011, "internal error"), FIN]
+        assert client.read_to_end() == [said("bye"), closed(1011, "internal error"), FIN]
     assert server.notes(key) == [(1011,)]
 
 
@@ -311,7 +312,7 @@ def test_a_cancelled_handler_fails_its_connection_like_any_error(
 def test_an_exception_group_is_logged_whole(server: Server, command: str) -> None:
     with unharmed(server), join(server) as client:
         client.say(command)
-        assert client.frames_to_end() == [text("bye"), close(1011, "internal error"), FIN]
+        assert client.read_to_end() == [said("bye"), closed(1011, "internal error"), FIN]
     server.wait_for_log("ValueError: inside a group")
 
 
@@ -323,7 +324,7 @@ def test_an_async_send_where_no_loop_runs_names_the_call_to_use(
 ) -> None:
     with RawClient(server, "/plain") as client:
         client.say(call)
-        assert client.frame() == text(
+        assert client.read_frame() == said(
             f"await ws.{call}(...) in an async def handler; a plain def handler calls ws.{instead}(...)"
         )
 
@@ -332,11 +333,11 @@ def test_def_and_async_def_mix_on_one_endpoint(server: Server) -> None:
     with RawClient(server, "/mixed") as client:
         client.say("hello")
         client.close()
-        assert client.frames_to_end() == [
-            text("def"),
-            text("async def"),
-            text("def again"),
-            close(1000),
+        assert client.read_to_end() == [
+            said("def"),
+            said("async def"),
+            said("def again"),
+            closed(1000),
             FIN,
         ]
 
@@ -345,15 +346,15 @@ def test_asyncio_run_in_a_def_handler_is_not_disturbed(server: Server) -> None:
     with RawClient(server, "/plain") as plain, join(server) as client:
         client.say("background")
         plain.say("asyncio.run")
-        assert plain.frame() == text("slept")
-        assert client.frames(2) == [text("returned"), text("from a task that outlived its handler")]
+        assert plain.read_frame() == said("slept")
+        assert client.read_frames(2) == [said("returned"), said("from a task that outlived its handler")]
 
 
 def test_flasks_async_views_are_not_disturbed(server: Server) -> None:
     with join(server) as client:
         client.say("background")
         assert server.get("/async_view") == "from an async view"
-        assert client.frames(2) == [text("returned"), text("from a task that outlived its handler")]
+        assert client.read_frames(2) == [said("returned"), said("from a task that outlived its handler")]
 
 
 def test_a_coroutine_that_waits_holds_up_only_its_own_connection(server: Server) -> None:
@@ -361,8 +362,8 @@ def test_a_coroutine_that_waits_holds_up_only_its_own_connection(server: Server)
     with RawClient(server, "/timing_out") as waiting, join(server) as client:
         waiting.say("1")
         client.say(*["sleep"] * 3)
-        assert client.frames(3) == [text("slept")] * 3
-        assert waiting.frame() == text("1")
+        assert client.read_frames(3) == [said("slept")] * 3
+        assert waiting.read_frame() == said("1")
     assert time.monotonic() - began < 5
 
 
@@ -370,9 +371,9 @@ def test_after_10_000_calls_that_time_out_nothing_is_left(server: Server) -> Non
     before = server.vitals()["greenlets"]
     with unharmed(server), RawClient(server, "/timing_out") as client:
         client.say("10000")
-        assert client.frame() == text("10000")
+        assert client.read_frame() == said("10000")
         client.close()
-        client.frames_to_end()
+        client.read_to_end()
     wait_for(lambda: json.loads(server.get("/tasks")) == [0, 0], "no task and no timer to be left")
     wait_for(lambda: server.vitals()["greenlets"] <= before, "no greenlet to be left")
 

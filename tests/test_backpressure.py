@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from .client_frames import PING, PONG, frame, text
 from .conftest import StartServer
-from .harness import DEADLINE, NOTES, Server, unharmed, wait_for
-from .raw_client import FIN, RESET, RawClient, close, encode, text
+from .harness import NOTES, Server, unharmed
+from .program import wait_for
+from .raw_client import FIN, RESET, RawClient, closed, said
 
 SOURCE = (
     NOTES
@@ -106,12 +108,12 @@ def test_a_client_that_does_not_read_is_dropped_as_a_slow_consumer_and_the_other
 ) -> None:
     before = server.vitals()["counters"].get("slow_consumers", 0)
     with unharmed(server), RawClient(server, "/feed") as sender, RawClient(server, "/feed") as other:
-        expected = [text(f"{number} " + "x" * 10_000) for number in range(10)]
+        expected = [said(f"{number} " + "x" * 10_000) for number in range(10)]
         with slow_client(server, f"/feed?notes={key}"):
             for _ in range(200):
                 sender.say("10")
-                assert sender.frames(11) == [*expected, text("longest True")]
-                assert other.frames(10) == expected
+                assert sender.read_frames(11) == [*expected, said("longest True")]
+                assert other.read_frames(10) == expected
             assert server.notes(key, 1) == [(1008, "slow consumer")]
     assert server.notes(key) == [(1008, "slow consumer")]
     assert server.vitals()["counters"]["slow_consumers"] == before + 1
@@ -124,9 +126,9 @@ def test_a_slow_client_that_reads_again_in_time_finds_the_close_behind_whole_fra
     with unharmed(server), slow_client(server, "/pusher?notes=slow") as client:
         server.get("/push/2000")
         assert server.notes("slow", 1) == [(1008, "slow consumer")]
-        frames = client.frames_to_end()
-        assert frames[-2:] == [close(1008, "slow consumer"), FIN]
-        assert set(frames[:-2]) == {text("x" * 10_000)}
+        frames = client.read_to_end()
+        assert frames[-2:] == [closed(1008, "slow consumer"), FIN]
+        assert set(frames[:-2]) == {said("x" * 10_000)}
 
 
 def test_a_view_that_broadcasts_never_waits_for_a_client_that_does_not_read(server: Server, key: str) -> None:
@@ -144,11 +146,11 @@ def test_who_sends_to_itself_waits_for_its_client_and_for_nobody_else(
         server.notes(key, 1)
         # It is stuck long before the end, while `unharmed` and these requests are answered.
         assert len(server.notes(key)) < 20
-        frames = client.frames(2000)
+        frames = client.read_frames(2000)
         assert [str(frame[1]).split()[0] for frame in frames] == [str(number) for number in range(2000)]
-        assert client.frame() == text("done")
+        assert client.read_frame() == said("done")
         client.close()
-        assert client.frames_to_end() == [close(1000), FIN]
+        assert client.read_to_end() == [closed(1000), FIN]
     assert len(server.notes(key)) == 20
 
 
@@ -159,7 +161,7 @@ def test_who_sends_to_itself_and_is_never_read_gives_up_after_ping_timeout(
     with unharmed(server), slow_client(server, f"{path}?notes={key}") as client:
         client.say("5000")
         wait_for(lambda: (1008, "slow consumer") in server.notes(key), "the end of the slow client")
-        assert client.frames_to_end()[-1] in (FIN, RESET)
+        assert client.read_to_end()[-1] in (FIN, RESET)
     assert server.notes(key).count((1008, "slow consumer")) == 1
 
 
@@ -169,11 +171,11 @@ def resident_memory(server: Server) -> int:
     return int(fields[1]) * 4096
 
 
-def send_until_held_back(client: RawClient, frame: bytes, limit: int) -> int:
-    """Send this frame until TCP takes no more for half a second; how many bytes went out."""
+def send_until_held_back(client: RawClient, message: bytes, limit: int) -> int:
+    """Send this message until TCP takes no more for half a second; how many bytes went out."""
     client.socket.settimeout(0.5)
     sent = 0
-    frames = memoryview(frame * 64)
+    frames = memoryview(message * 64)
     offset = 0
     try:
         while sent < limit:
@@ -188,20 +190,19 @@ def send_until_held_back(client: RawClient, frame: bytes, limit: int) -> int:
 def test_a_client_that_floods_a_busy_handler_is_held_back_by_tcp_and_loses_nothing(server: Server) -> None:
     limit = 100_000_000
     before = resident_memory(server)
-    frame = encode("TEXT", b"x" * 10_000)
+    message = text("x" * 10_000)
     with unharmed(server), RawClient(server, "/busy") as client:
         client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
-        sent = send_until_held_back(client, frame, limit)
+        sent = send_until_held_back(client, message, limit)
         assert sent < limit, "nobody held the client back"
         assert resident_memory(server) - before < 10_000_000
         server.get("/open")
-        rest = len(frame) - sent % len(frame)
-        client.socket.settimeout(DEADLINE)
-        client.socket.sendall(frame[-rest:])
-        count = (sent + rest) // len(frame)
-        assert client.frames(count) == [text("10000")] * count
+        rest = len(message) - sent % len(message)
+        client.send(message[-rest:])
+        count = (sent + rest) // len(message)
+        assert client.read_frames(count) == [said("10000")] * count
         client.close()
-        assert client.frames_to_end() == [close(1000), FIN]
+        assert client.read_to_end() == [closed(1000), FIN]
 
 
 # Handlers that block
@@ -213,17 +214,17 @@ def test_a_handler_that_blocks_holds_up_only_its_own_connection(server: Server) 
         began = time.monotonic()
         for number in range(50):
             other.say(str(number))
-            assert other.frame() == text(str(number))
+            assert other.read_frame() == said(str(number))
         assert server.get("/notes/none") == "[]"
         assert time.monotonic() - began < 0.9, "the others waited for the handler"
-        assert blocked.frame() == text("slept")
+        assert blocked.read_frame() == said("slept")
 
 
 def test_pings_are_answered_while_a_handler_blocks(server: Server) -> None:
     with RawClient(server, "/sleepy") as client:
         client.say("0.5")
-        client.send(encode("PING", b"one"), encode("PING", b"two"))
-        assert client.frames(3) == [("PONG", b"one"), ("PONG", b"two"), text("slept")]
+        client.send(frame(PING, b"one"), frame(PING, b"two"))
+        assert client.read_frames(3) == [(PONG, b"one"), (PONG, b"two"), said("slept")]
 
 
 @pytest.mark.parametrize("kind", ["def", "async def"])
@@ -247,7 +248,7 @@ def test_two_quick_messages_never_overlap_and_keep_their_order(start_server: Sta
     messages = ["slow", "quick", "slow", *map(str, range(600)), "slow", "last"]
     with RawClient(server) as client:
         client.say(*messages)
-        assert client.frames(len(messages)) == [text(message) for message in messages]
+        assert client.read_frames(len(messages)) == [said(message) for message in messages]
 
 
 def test_two_connections_do_overlap(server: Server) -> None:
@@ -255,5 +256,5 @@ def test_two_connections_do_overlap(server: Server) -> None:
         began = time.monotonic()
         one.say("0.5")
         two.say("0.5")
-        assert (one.frame(), two.frame()) == (text("slept"), text("slept"))
+        assert (one.read_frame(), two.read_frame()) == (said("slept"), said("slept"))
         assert time.monotonic() - began < 0.95

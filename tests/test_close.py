@@ -9,9 +9,11 @@ from collections.abc import Callable
 import pytest
 from websockets.sync.client import connect
 
+from .client_frames import CLOSE, CONTINUATION, PING, TEXT, close, frame, text
 from .conftest import StartServer
-from .harness import DEADLINE, NOTES, WAYS, Server, unharmed, wait_for
-from .raw_client import FIN, RESET, RawClient, close, encode, encode_close, text
+from .harness import NOTES, WAYS, Server, unharmed
+from .program import DEADLINE, wait_for
+from .raw_client import FIN, RESET, RawClient, closed, said
 
 SOURCE = (
     NOTES
@@ -105,7 +107,7 @@ def server(start_module_server: StartServer, request: pytest.FixtureRequest) -> 
 def open_room(server: Server, key: str, path: str = "/patient") -> RawClient:
     """A client that has been greeted."""
     client = RawClient(server, f"{path}?notes={key}")
-    assert client.frame() == text("hello")
+    assert client.read_frame() == said("hello")
     return client
 
 
@@ -120,41 +122,41 @@ def test_a_close_by_the_client_is_echoed_behind_the_last_words(
 ) -> None:
     with unharmed(server), open_room(server, key) as client:
         client.close(code, reason)
-        assert client.frames_to_end() == [text("goodbye"), close(code, reason), FIN]
+        assert client.read_to_end() == [said("goodbye"), closed(code, reason), FIN]
     assert server.notes(key) == [(code, reason)]
 
 
 def test_a_close_without_a_code_is_answered_without_one_and_noted_as_1005(server: Server, key: str) -> None:
     with unharmed(server), open_room(server, key) as client:
-        client.send(encode("CLOSE"))
-        assert client.frames_to_end() == [text("goodbye"), close(1005), FIN]
+        client.send(frame(CLOSE))
+        assert client.read_to_end() == [said("goodbye"), closed(1005), FIN]
     assert server.notes(key) == [(1005, "")]
 
 
 def test_messages_before_a_close_are_answered_and_those_behind_it_are_not(server: Server, key: str) -> None:
     with unharmed(server), open_room(server, key) as client:
         client.send(
-            encode("TEXT", b"1"),
-            encode("TEXT", b"2"),
-            encode_close(1000),
-            encode("TEXT", b"3"),
-            encode_close(4000),
+            text("1"),
+            text("2"),
+            close(1000),
+            text("3"),
+            close(4000),
         )
-        assert client.frames_to_end() == [text("1"), text("2"), text("goodbye"), close(1000), FIN]
+        assert client.read_to_end() == [said("1"), said("2"), said("goodbye"), closed(1000), FIN]
     assert server.notes(key) == [(1000, "")]
 
 
 def test_a_close_in_the_handshakes_own_segment_is_answered(server: Server, key: str) -> None:
-    behind = encode("TEXT", b"early") + encode_close(1000)
+    behind = text("early") + close(1000)
     with unharmed(server), RawClient(server, f"/patient?notes={key}", behind=behind) as client:
-        assert client.frames_to_end() == [text("hello"), text("early"), text("goodbye"), close(1000), FIN]
+        assert client.read_to_end() == [said("hello"), said("early"), said("goodbye"), closed(1000), FIN]
     assert server.notes(key) == [(1000, "")]
 
 
 def test_the_running_handler_ends_before_the_close_is_echoed(server: Server, key: str) -> None:
     with unharmed(server), open_room(server, key) as client:
-        client.send(encode("TEXT", b"sleep 0.2"), encode_close(1000))
-        assert client.frames_to_end() == [text("sleep 0.2"), text("goodbye"), close(1000), FIN]
+        client.send(text("sleep 0.2"), close(1000))
+        assert client.read_to_end() == [said("sleep 0.2"), said("goodbye"), closed(1000), FIN]
     assert server.notes(key) == [(1000, "")]
 
 
@@ -162,8 +164,8 @@ def test_a_handler_that_goes_on_does_not_hold_the_echo_back_for_longer_than_clos
     server: Server, key: str
 ) -> None:
     with unharmed(server), open_room(server, key, "/room") as client:
-        client.send(encode("TEXT", b"sleep 1.5"), encode_close(1000))
-        assert client.frames_to_end() == [close(1000), FIN]
+        client.send(text("sleep 1.5"), close(1000))
+        assert client.read_to_end() == [closed(1000), FIN]
     assert server.notes(key) == [(1000, "")]
 
 
@@ -175,28 +177,28 @@ def test_the_close_handler_and_every_return_value_come_before_the_close_frame(
 ) -> None:
     with unharmed(server), open_room(server, key) as client:
         client.say("close")
-        assert client.frames(3) == [text("closing"), text("goodbye"), close(1000, "Connection closed")]
+        assert client.read_frames(3) == [said("closing"), said("goodbye"), closed(1000, "Connection closed")]
         client.close()
-        assert client.frames_to_end() == [FIN]
+        assert client.read_to_end() == [FIN]
     assert server.notes(key) == [(1000, "Connection closed")]
 
 
 def test_the_server_closes_with_a_code_and_reason_of_the_applications(server: Server, key: str) -> None:
     with unharmed(server), open_room(server, key) as client:
         client.say("close 4000")
-        assert client.frames(2) == [text("goodbye"), close(4000, "enough")]
+        assert client.read_frames(2) == [said("goodbye"), closed(4000, "enough")]
         client.close(4000)
-        assert client.frames_to_end() == [FIN]
+        assert client.read_to_end() == [FIN]
     assert server.notes(key) == [(4000, "enough")]
 
 
 def test_a_peer_that_never_answers_the_close_is_cut_off_at_the_deadline(server: Server, key: str) -> None:
     with unharmed(server), open_room(server, key, "/room") as client:
         client.say("close")
-        assert client.frames_to_end() == [
-            text("closing"),
-            text("goodbye"),
-            close(1000, "Connection closed"),
+        assert client.read_to_end() == [
+            said("closing"),
+            said("goodbye"),
+            closed(1000, "Connection closed"),
             FIN,
         ]
     assert server.notes(key) == [(1000, "Connection closed")]
@@ -205,19 +207,19 @@ def test_a_peer_that_never_answers_the_close_is_cut_off_at_the_deadline(server: 
 def test_what_the_client_says_instead_of_answering_the_close_is_ignored(server: Server, key: str) -> None:
     with unharmed(server), open_room(server, key) as client:
         client.say("close", "never handled")
-        assert client.frames(3) == [text("closing"), text("goodbye"), close(1000, "Connection closed")]
+        assert client.read_frames(3) == [said("closing"), said("goodbye"), closed(1000, "Connection closed")]
         client.say("never handled either")
         client.close()
-        assert client.frames_to_end() == [FIN]
+        assert client.read_to_end() == [FIN]
     assert server.notes(key) == [(1000, "Connection closed")]
 
 
 def test_nonsense_instead_of_an_answer_to_the_close_is_survived(server: Server, key: str) -> None:
     with unharmed(server), open_room(server, key, "/room") as client:
         client.say("close")
-        assert client.frames(3)[-1] == close(1000, "Connection closed")
-        client.send(encode("TEXT", b"unmasked", mask=b""), encode("CONTINUATION", b"?"))
-        assert client.frames_to_end()[-1] in (FIN, RESET)
+        assert client.read_frames(3)[-1] == closed(1000, "Connection closed")
+        client.send(frame(TEXT, b"unmasked", mask=None), frame(CONTINUATION, b"?"))
+        assert client.read_to_end()[-1] in (FIN, RESET)
     assert server.notes(key) == [(1000, "Connection closed")]
     assert server.vitals()["counters"].get("callback_errors", 0) == 0
 
@@ -225,9 +227,9 @@ def test_nonsense_instead_of_an_answer_to_the_close_is_survived(server: Server, 
 def test_closing_twice_is_closing_once_and_the_first_reason_counts(server: Server, key: str) -> None:
     with unharmed(server), open_room(server, key) as client:
         client.say("close twice")
-        assert client.frames(2) == [text("goodbye"), close(4001, "first")]
+        assert client.read_frames(2) == [said("goodbye"), closed(4001, "first")]
         client.close(4001)
-        assert client.frames_to_end() == [FIN]
+        assert client.read_to_end() == [FIN]
     assert server.notes(key) == [(4001, "first")]
 
 
@@ -236,46 +238,46 @@ def test_a_closed_connection_is_out_of_the_registry_while_its_handler_goes_on(
 ) -> None:
     with unharmed(server), open_room(server, key) as client, open_room(server, key + "o") as other:
         client.say("close and wait")
-        assert client.frames(3) == [
-            text("reachable: False"),
-            text("goodbye"),
-            close(1000, "Connection closed"),
+        assert client.read_frames(3) == [
+            said("reachable: False"),
+            said("goodbye"),
+            closed(1000, "Connection closed"),
         ]
-        assert other.frame() == text("heard by the others only")
+        assert other.read_frame() == said("heard by the others only")
         other.close()
-        assert other.frames_to_end() == [text("goodbye"), close(1000), FIN]
+        assert other.read_to_end() == [said("goodbye"), closed(1000), FIN]
         client.close()
-        assert client.frames_to_end() == [FIN]
+        assert client.read_to_end() == [FIN]
 
 
 def test_another_connections_handler_may_close_it(server: Server, key: str) -> None:
     with unharmed(server), open_room(server, key) as client, open_room(server, key + "o") as other:
         other.say(f"close {key}")
-        assert other.frame() == text("closed it")
-        assert client.frames(2) == [text("goodbye"), close(4004, "by another")]
+        assert other.read_frame() == said("closed it")
+        assert client.read_frames(2) == [said("goodbye"), closed(4004, "by another")]
         client.close()
-        assert client.frames_to_end() == [FIN]
+        assert client.read_to_end() == [FIN]
     assert server.notes(key) == [(4004, "by another")]
 
 
 def test_a_native_thread_may_close_it(server: Server, key: str) -> None:
     with unharmed(server), open_room(server, key) as client:
         client.say("close from a thread")
-        assert client.frames(2) == [text("goodbye"), close(4003, "from a thread")]
+        assert client.read_frames(2) == [said("goodbye"), closed(4003, "from a thread")]
         client.close(4003)
-        assert client.frames_to_end() == [FIN]
+        assert client.read_to_end() == [FIN]
     assert server.notes(key) == [(4003, "from a thread")]
 
 
 def test_closing_in_connect_still_opens_and_then_closes(server: Server, key: str) -> None:
     with (
         unharmed(server),
-        RawClient(server, f"/dying?notes={key}", behind=encode("TEXT", b"early")) as client,
+        RawClient(server, f"/dying?notes={key}", behind=text("early")) as client,
     ):
         assert client.status == 101
-        assert client.frames(3) == [text("sorry"), text("open: False"), close(4005, "not today")]
+        assert client.read_frames(3) == [said("sorry"), said("open: False"), closed(4005, "not today")]
         client.close(4005)
-        assert client.frames_to_end() == [FIN]
+        assert client.read_to_end() == [FIN]
     assert server.notes(key) == [(4005, "not today")]
 
 
@@ -291,15 +293,15 @@ def test_a_code_or_reason_that_may_not_be_sent_is_a_value_error(
 ) -> None:
     with open_room(server, key) as client:
         client.say(command, "still here")
-        assert client.frames(2) == [text(complaint), text("still here")]
+        assert client.read_frames(2) == [said(complaint), said("still here")]
 
 
 def test_the_text_connection_closed_is_a_text_like_any_other(server: Server, key: str) -> None:
     with open_room(server, key) as client:
         client.say("Connection closed", "still here")
-        assert client.frames(2) == [text("Connection closed"), text("still here")]
+        assert client.read_frames(2) == [said("Connection closed"), said("still here")]
         client.close()
-        assert client.frames_to_end() == [text("goodbye"), close(1000), FIN]
+        assert client.read_to_end() == [said("goodbye"), closed(1000), FIN]
 
 
 # The client is at fault, or lost
@@ -308,16 +310,16 @@ def test_the_text_connection_closed_is_a_text_like_any_other(server: Server, key
 @pytest.mark.parametrize(
     ("sent", "code", "reason"),
     [
-        (encode("TEXT", b"unmasked", mask=b""), 1002, "frame is not masked"),
-        (encode("CONTINUATION", b"of nothing"), 1002, "continuation frame without a message to continue"),
-        (encode("PING", b"", fin=False), 1002, "control frame is fragmented"),
+        (frame(TEXT, b"unmasked", mask=None), 1002, "frame is not masked"),
+        (frame(CONTINUATION, b"of nothing"), 1002, "continuation frame without a message to continue"),
+        (frame(PING, b"", fin=False), 1002, "control frame is fragmented"),
         (b"\xc1\x80mask", 1002, "reserved bits are set"),
         (b"\x83\x80mask", 1002, "reserved opcode"),
-        (encode("CLOSE", b"\x03"), 1002, "close frame with half a code"),
-        (encode_close(1005), 1002, "close code that may not be sent"),
-        (encode("TEXT", b"\xff"), 1007, "text is not UTF-8"),
-        (encode("CLOSE", b"\x03\xe8\xff"), 1007, "close reason is not UTF-8"),
-        (encode("TEXT", b"x" * 1001), 1009, "message is over 1000 bytes"),
+        (frame(CLOSE, b"\x03"), 1002, "close frame with half a code"),
+        (close(1005), 1002, "close code that may not be sent"),
+        (frame(TEXT, b"\xff"), 1007, "text is not UTF-8"),
+        (frame(CLOSE, b"\x03\xe8\xff"), 1007, "close reason is not UTF-8"),
+        (frame(TEXT, b"x" * 1001), 1009, "message is over 1000 bytes"),
     ],
     ids=lambda value: str(value)[:60] if isinstance(value, str) else "",
 )
@@ -325,31 +327,25 @@ def test_a_broken_rule_fails_the_connection_with_its_code_and_ends_it_at_once(
     server: Server, key: str, sent: bytes, code: int, reason: str
 ) -> None:
     with unharmed(server), open_room(server, key, "/room") as client:
-        client.send(encode("TEXT", b"before"), sent, encode("TEXT", b"behind"))
-        assert client.frames_to_end() == [text("before"), text("goodbye"), close(code, reason), FIN]
+        client.send(text("before"), sent, text("behind"))
+        assert client.read_to_end() == [said("before"), said("goodbye"), closed(code, reason), FIN]
     assert server.notes(key) == [(code, reason)]
 
 
 def test_a_handler_that_raises_fails_its_connection_with_1011(server: Server, key: str) -> None:
     with unharmed(server), open_room(server, key) as client:
         client.say("raise", "never handled")
-        assert client.frames_to_end() == [text("goodbye"), close(1011, "internal error"), FIN]
+        assert client.read_to_end() == [said("goodbye"), closed(1011, "internal error"), FIN]
     assert server.notes(key) == [(1011, "internal error")]
-
-
-def reset(client: RawClient) -> None:
-    """Break the TCP connection off, so that the server reads an error and no FIN."""
-    client.socket.setsockopt(1, 13, b"\1\0\0\0\0\0\0\0")
-    client.drop()
 
 
 def drop_amid_a_frame(client: RawClient) -> None:
     """End the TCP connection in the middle of a message."""
-    client.send(encode("TEXT", b"x" * 100)[:50])
+    client.send(frame(TEXT, b"x" * 100)[:50])
     client.drop()
 
 
-@pytest.mark.parametrize("lose", [RawClient.drop, reset, drop_amid_a_frame])
+@pytest.mark.parametrize("lose", [RawClient.drop, RawClient.reset, drop_amid_a_frame])
 def test_a_lost_connection_is_noted_as_1006(
     server: Server, key: str, lose: Callable[[RawClient], None]
 ) -> None:
@@ -372,7 +368,7 @@ def test_a_connection_lost_while_its_handler_runs_is_noted_once_the_handler_is_d
 def test_a_peer_that_answers_no_ping_is_lost(server: Server, key: str) -> None:
     with unharmed(server), RawClient(server, f"/lively?notes={key}") as client:
         assert server.notes(key, 1) == [(1006, "keepalive ping timeout")]
-        assert client.frames_to_end()[-1] in (FIN, RESET)
+        assert client.read_to_end()[-1] in (FIN, RESET)
     assert server.notes(key) == [(1006, "keepalive ping timeout")]
 
 
@@ -391,9 +387,9 @@ def test_fifty_clients_that_end_in_every_way_at_once_leave_nothing(server: Serve
                     client.drop()
                     return
                 case 4:
-                    reset(client)
+                    client.reset()
                     return
-            assert client.frames_to_end()[-1] == FIN
+            assert client.read_to_end()[-1] == FIN
 
     with unharmed(server):
         threads = [threading.Thread(target=live, args=(number,)) for number in range(50)]

@@ -6,9 +6,10 @@ import urllib.parse
 
 import pytest
 
+from .client_frames import PING
 from .conftest import StartServer
 from .harness import Server
-from .raw_client import FIN, RawClient, close, text
+from .raw_client import FIN, RawClient, closed, said
 
 
 def test_two_applications_in_one_process_have_their_own_endpoints_and_settings(
@@ -36,9 +37,9 @@ def test_two_applications_in_one_process_have_their_own_endpoints_and_settings(
     for path, name, size in ("/shared", "app", 10), ("/second/shared", "second", 20):
         with RawClient(server, path) as client:
             client.say("x" * size, "x" * (size + 1))
-            assert client.frames_to_end() == [
-                text(f"{name} {'x' * size}"),
-                close(1009, f"message is over {size} bytes"),
+            assert client.read_to_end() == [
+                said(f"{name} {'x' * size}"),
+                closed(1009, f"message is over {size} bytes"),
                 FIN,
             ]
 
@@ -97,11 +98,11 @@ def test_an_argument_wins_over_the_applications_setting(start_server: StartServe
     )
     for path, size in ("/own", 5), ("/configured", 10):
         with RawClient(server, path) as client:
-            assert client.frame() == ("PING", b"")
+            assert client.read_frame() == (PING, b"")
             client.say("x" * size, "x" * (size + 1))
-            frames = [frame for frame in client.frames_to_end() if frame[0] != "PING"]
-            assert frames == [text("x" * size), close(1009, f"message is over {size} bytes"), FIN]
+            frames = [frame for frame in client.read_to_end() if frame[0] != PING]
+            assert frames == [said("x" * size), closed(1009, f"message is over {size} bytes"), FIN]
         with RawClient(server, path) as client:
             client.say("close")
-            frames = [frame for frame in client.frames_to_end() if frame[0] != "PING"]
-            assert frames == [text("close"), close(1000, "Connection closed"), FIN]
+            frames = [frame for frame in client.read_to_end() if frame[0] != PING]
+            assert frames == [said("close"), closed(1000, "Connection closed"), FIN]

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from .client_frames import CLOSE, PING, PONG, frame, text
 from .conftest import StartServer
-from .harness import NOTES, WAYS, Server, unharmed, wait_for
-from .raw_client import FIN, RawClient, close, encode, text
+from .harness import NOTES, WAYS, Server, unharmed
+from .program import wait_for
+from .raw_client import FIN, RawClient, closed, said
 
 SOURCE = (
     NOTES
@@ -141,11 +143,11 @@ def assert_refused(server: Server, way: str, path: str, status: int, said: str =
             assert said in client.body
         else:
             assert client.status == 101
-            name, payload = client.frame()
-            assert name == "CLOSE"
+            name, payload = client.read_frame()
+            assert name == CLOSE
             assert isinstance(payload, tuple)
             assert payload[0] == (1008 if status < 500 else 1011)
-            assert client.frames_to_end() == [FIN]
+            assert client.read_to_end() == [FIN]
 
 
 @pytest.fixture
@@ -177,7 +179,7 @@ def test_an_unknown_path_is_not_found(server: Server, way: str) -> None:
 def test_a_refusal_says_why_in_the_close_that_gevent_websocket_makes_of_it(server: Server, way: str) -> None:
     with RawClient(server, "/private") as client:
         if way == "geventwebsocket":
-            assert client.frames_to_end() == [close(1008, "401 UNAUTHORIZED"), FIN]
+            assert client.read_to_end() == [closed(1008, "401 UNAUTHORIZED"), FIN]
         else:
             assert (client.status, "upgrade" in client.headers) == (401, False)
 
@@ -200,28 +202,28 @@ def test_an_async_connect_handler_that_takes_too_long_is_cancelled(server: Serve
 def test_what_connect_sends_and_returns_comes_in_order_behind_the_101(server: Server) -> None:
     with RawClient(server, "/room?how=say") as client:
         client.say("hello")
-        assert client.frames(4) == [text("one"), text("two"), text("three"), text("hello")]
+        assert client.read_frames(4) == [said("one"), said("two"), said("three"), said("hello")]
 
 
 def test_messages_sent_with_the_handshake_wait_for_connect(server: Server) -> None:
-    with RawClient(server, "/room?how=say", behind=encode("TEXT", b"early")) as client:
-        assert client.frames(4) == [text("one"), text("two"), text("three"), text("early")]
+    with RawClient(server, "/room?how=say", behind=text("early")) as client:
+        assert client.read_frames(4) == [said("one"), said("two"), said("three"), said("early")]
 
 
 def test_nobody_reaches_a_connection_while_its_connect_handler_runs(
     server: Server, way: str, key: str
 ) -> None:
     with unharmed(server), RawClient(server, "/room") as other:
-        assert other.frame() == text("welcome")
+        assert other.read_frame() == said("welcome")
         with RawClient(server, f"/room?how=hide&notes={key}", wait=False) as hidden:
             ((hidden_id,),) = server.notes(key, 1)
             other.say(f"reach {hidden_id}")
-            assert other.frames(2) == [text("to everybody"), text("reached: False")]
+            assert other.read_frames(2) == [said("to everybody"), said("reached: False")]
             hidden.read_head()
-            assert hidden.frame() == text("open")
+            assert hidden.read_frame() == said("open")
             other.say(f"reach {hidden_id}")
-            assert hidden.frames(2) == [text("reached"), text("to everybody")]
-            assert other.frames(2) == [text("to everybody"), text("reached: True")]
+            assert hidden.read_frames(2) == [said("reached"), said("to everybody")]
+            assert other.read_frames(2) == [said("to everybody"), said("reached: True")]
 
 
 def test_accept_opens_before_the_connect_handler_ends_and_lifts_its_deadline(
@@ -230,14 +232,14 @@ def test_accept_opens_before_the_connect_handler_ends_and_lifts_its_deadline(
     began = time.monotonic()
     with (
         unharmed(server),
-        RawClient(server, f"/accepting?notes={key}", behind=encode("TEXT", b"hi")) as client,
+        RawClient(server, f"/accepting?notes={key}", behind=text("hi")) as client,
     ):
         assert client.status == 101
-        assert client.frame() == text("before")
+        assert client.read_frame() == said("before")
         assert time.monotonic() - began < 0.5
-        assert client.frames(3) == [text("after"), text("connected"), text("hi")]
+        assert client.read_frames(3) == [said("after"), said("connected"), said("hi")]
         client.close()
-        assert client.frames_to_end() == [close(1000), FIN]
+        assert client.read_to_end() == [closed(1000), FIN]
     assert server.notes(key) == [("closed", 1000)]
 
 
@@ -246,29 +248,29 @@ def test_a_connect_handler_that_raises_after_accepting_closes_with_1011(
     server: Server, key: str, how: str
 ) -> None:
     with unharmed(server), RawClient(server, f"/accepting?how={how}&notes={key}") as client:
-        assert client.frames_to_end() == [text("before"), close(1011, "internal error"), FIN]
+        assert client.read_to_end() == [said("before"), closed(1011, "internal error"), FIN]
     assert server.notes(key) == []
 
 
 def test_the_same_path_serves_a_page_and_a_websocket(server: Server) -> None:
     assert server.get("/room") == "the page of the room"
     with RawClient(server, "/room") as client:
-        assert client.frame() == text("welcome")
+        assert client.read_frame() == said("welcome")
 
 
 def test_an_endpoint_without_handlers_listens_and_closes(server: Server) -> None:
     with unharmed(server), RawClient(server, "/bare") as client:
         client.say("hello")
-        client.send(encode("PING", b"there?"))
+        client.send(frame(PING, b"there?"))
         client.close()
-        assert client.frames_to_end() == [("PONG", b"there?"), close(1000), FIN]
+        assert client.read_to_end() == [(PONG, b"there?"), closed(1000), FIN]
 
 
 def test_an_endpoint_may_have_a_message_handler_alone(server: Server, key: str) -> None:
     with unharmed(server), RawClient(server, f"/listening?notes={key}") as client:
         client.say("hello")
         client.close()
-        assert client.frames_to_end() == [close(1000), FIN]
+        assert client.read_to_end() == [closed(1000), FIN]
     assert server.notes(key) == [("hello",)]
 
 
@@ -276,7 +278,7 @@ def test_an_endpoint_may_have_a_close_handler_alone(server: Server, key: str) ->
     with unharmed(server), RawClient(server, f"/only_close?notes={key}") as client:
         client.say("hello")
         client.close()
-        assert client.frames_to_end() == [text("bye"), close(1000), FIN]
+        assert client.read_to_end() == [said("bye"), closed(1000), FIN]
     assert server.notes(key) == [("closed", 1000)]
 
 

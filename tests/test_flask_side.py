@@ -7,8 +7,9 @@ import json
 import pytest
 
 from .conftest import StartServer
-from .harness import NOTES, WAYS, Server, unharmed, wait_for
-from .raw_client import FIN, RawClient, close, text
+from .harness import NOTES, WAYS, Server, unharmed
+from .program import wait_for
+from .raw_client import FIN, RawClient, closed, said
 
 SOURCE = (
     NOTES
@@ -102,10 +103,10 @@ def test_request_and_session_work_in_every_handler(server: Server, key: str, kin
     headers = {"X-Signal": "lit", "Cookie": f"cookie=crumb; {log_in(server, 'gordon')}"}
     path = f"/{kind}/3"
     with unharmed(server), RawClient(server, f"{path}?word=night&notes={key}", headers=headers) as client:
-        assert client.frame() == text(f"{path} gordon None")
+        assert client.read_frame() == said(f"{path} gordon None")
         for _ in range(3):
             client.say("tell")
-            assert json.loads(str(client.frame()[1])) == [
+            assert json.loads(str(client.read_frame()[1])) == [
                 path,
                 "night",
                 "lit",
@@ -117,7 +118,7 @@ def test_request_and_session_work_in_every_handler(server: Server, key: str, kin
                 {"seat": "3"},
             ]
         client.close()
-        assert client.frames_to_end() == [text("night"), close(1000), FIN]
+        assert client.read_to_end() == [said("night"), closed(1000), FIN]
     assert server.notes(key) == [(1000, path, "gordon")]
 
 
@@ -127,21 +128,21 @@ def test_requests_of_two_connections_do_not_mix(server: Server) -> None:
         RawClient(server, "/async/1?word=one", headers=headers) as one,
         RawClient(server, "/async/2?word=two", headers=headers) as two,
     ):
-        one.frame(), two.frame()
+        one.read_frame(), two.read_frame()
         for _ in range(20):
             one.say("tell", "tell")
             two.say("tell", "tell")
             for client, path, word in (one, "/async/1", "one"), (two, "/async/2", "two"):
-                for frame in client.frames(2):
+                for frame in client.read_frames(2):
                     assert json.loads(str(frame[1]))[:2] == [path, word]
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
 def test_g_begins_anew_at_every_event(server: Server, kind: str) -> None:
     with RawClient(server, f"/{kind}/1") as client:
-        client.frame()
+        client.read_frame()
         client.say("g", "g")
-        assert client.frames(2) == [text('[[], "g"]')] * 2
+        assert client.read_frames(2) == [said('[[], "g"]')] * 2
 
 
 def test_a_session_changed_in_connect_is_saved_by_the_101(server: Server, way: str) -> None:
@@ -150,18 +151,18 @@ def test_a_session_changed_in_connect_is_saved_by_the_101(server: Server, way: s
             # There the 101 was sent before anybody was asked.
             assert "set-cookie" not in client.headers
             return
-        assert client.frame() == text("/sync/1 None 1")
+        assert client.read_frame() == said("/sync/1 None 1")
         cookie = client.headers["set-cookie"]
         assert cookie.startswith("session=")
         assert "HttpOnly" in cookie
     with RawClient(server, "/sync/1?session", headers={"Cookie": cookie.partition(";")[0]}) as client:
-        assert client.frame() == text("/sync/1 None 2")
+        assert client.read_frame() == said("/sync/1 None 2")
 
 
 def test_a_session_that_nobody_changed_sets_no_cookie(server: Server) -> None:
     with RawClient(server, "/sync/1", headers={"Cookie": log_in(server, "alfred")}) as client:
         assert "set-cookie" not in client.headers
-        assert client.frame() == text("/sync/1 alfred None")
+        assert client.read_frame() == said("/sync/1 alfred None")
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
@@ -174,23 +175,23 @@ def test_teardown_functions_run_after_every_event(server: Server, key: str, kind
         wait_for(lambda: count() == {key: number, f"{key} request": number}, f"{number} teardowns")
 
     with unharmed(server), RawClient(server, f"/{kind}/1?notes={key}", headers={"X-Signal": ""}) as client:
-        client.frame()
+        client.read_frame()
         wait_for_count(1)
         for number in range(2, 5):
             client.say("tell")
-            client.frame()
+            client.read_frame()
             wait_for_count(number)
         client.close()
-        client.frames_to_end()
+        client.read_to_end()
         wait_for_count(5)
     assert count() == {key: 5, f"{key} request": 5}
 
 
 def test_teardown_functions_are_told_the_error_of_a_handler(server: Server, key: str) -> None:
     with unharmed(server), RawClient(server, f"/sync/1?notes={key}") as client:
-        client.frame()
+        client.read_frame()
         client.say("raise")
-        assert client.frames_to_end()[-2:] == [close(1011, "internal error"), FIN]
+        assert client.read_to_end()[-2:] == [closed(1011, "internal error"), FIN]
     counts = json.loads(server.get(f"/torn/{key}"))
     assert counts == {key: 3, f"{key} request": 3, f"{key} ValueError": 1}
 
@@ -209,7 +210,7 @@ def test_g_begins_anew_at_every_event_also_without_teardown_functions(start_serv
     )
     with RawClient(server) as client:
         client.say("1", "2")
-        assert client.frames(2) == [text("[]")] * 2
+        assert client.read_frames(2) == [said("[]")] * 2
 
 
 def test_a_handlers_error_reaches_app_logger_and_got_request_exception(start_server: StartServer) -> None:
@@ -236,6 +237,6 @@ def test_a_handlers_error_reaches_app_logger_and_got_request_exception(start_ser
     )
     with RawClient(server) as client:
         client.say("hello")
-        assert client.frames_to_end() == [close(1011, "internal error"), FIN]
+        assert client.read_to_end() == [closed(1011, "internal error"), FIN]
     server.wait_for_log("signal: app mine /web_socket")
     server.wait_for_log("app.logger: the message handler of <WebSocket /web_socket> failed")

@@ -1,19 +1,19 @@
-"""What goes wrong with gevent when one is not careful: strangers' switches and kills, callbacks, watchers, fairness."""
+"""What goes wrong with gevent when one is not careful: strangers' switches and kills, callbacks, watchers."""
 
 from __future__ import annotations
 
 import contextlib
 import itertools
 import threading
-import time
 from collections.abc import Iterator
 
 import pytest
-from websockets.sync.client import connect
 
+from .client_frames import close, request, text
 from .conftest import StartServer
-from .harness import DEADLINE, Server, wait_for
-from .test_bad_input import DROPS, RawClient, close_frame, nothing_lost, request, text
+from .harness import Server, unharmed
+from .program import DEADLINE, wait_for
+from .raw_client import DROPS, RawClient
 
 SOURCE = """
 websocket = WebSocket(app, "/web_socket")
@@ -117,44 +117,6 @@ def begin():
 def end():
     threads.pop().append("stop")
     return ""
-
-flood = WebSocket(app, "/flood")
-handled = [0]
-
-@flood.on("message")
-def count(msg):
-    handled[0] += 1
-
-@app.get("/handled")
-def get_handled():
-    return str(handled[0])
-
-counting = WebSocket(app, "/handled_so_far")
-
-@counting.on("message")
-def tell():
-    return str(handled[0])
-
-spinning = WebSocket(app, "/spin")
-turns = [0]
-
-@spinning.on("message")
-async def spin(ws, msg):
-    while ws.close_code is None:
-        turns[0] += 1
-        await asyncio.sleep(0)
-
-greenlet_spinning = WebSocket(app, "/spin_greenlet")
-
-@greenlet_spinning.on("message")
-def spin_greenlet(ws, msg):
-    while ws.close_code is None:
-        turns[0] += 1
-        gevent.sleep(0)
-
-@app.get("/turns")
-def get_turns():
-    return str(turns[0])
 """
 
 _tags = itertools.count()
@@ -170,7 +132,7 @@ def shared_server(start_module_server: StartServer) -> Server:
 def server(shared_server: Server) -> Iterator[Server]:
     """The server; afterwards nothing is lost, and the hub has printed no errors of its own."""
     begin = len(shared_server.log())
-    with nothing_lost(shared_server):
+    with unharmed(shared_server):
         yield shared_server
     log = shared_server.log()[begin:]
     # gevent prints what it cannot place; what a test throws on purpose is none of its business.
@@ -230,7 +192,7 @@ def test_a_greenlet_that_a_stranger_switches_to_goes_on_waiting_and_loses_nothin
         assert [client.read_text() for _ in messages] == messages
         thread.join(DEADLINE)
         assert f"closed {tag}" not in server.log()
-        client.send(close_frame(1000))
+        client.send(close(1000))
         assert client.read_text() == "bye"
         assert client.read_close()[0] == 1000
     expect_closed_once(server, tag, 1000)
@@ -240,19 +202,24 @@ KILLS = {"GreenletExit": 1001, "Exception": 1011, "BaseException": 1011}
 """What a greenlet may be killed with, and the close code that its client is due."""
 
 
+def kill(server: Server, client: RawClient, tag: str, kind: str) -> None:
+    """Kill the client's greenlet; the close handler still speaks, and the client is told why."""
+    server.get(f"/kill/{tag}/{kind}")
+    assert client.read_text() == "bye"
+    assert client.read_close()[0] == KILLS[kind]
+    client.close(KILLS[kind])
+    assert client.has_ended()
+    expect_closed_once(server, tag, KILLS[kind])
+
+
 @pytest.mark.parametrize("kind", KILLS)
 def test_a_greenlet_that_is_killed_while_it_waits_closes_its_connection(
     server: Server, tag: str, kind: str
 ) -> None:
     with RawClient(server, f"/web_socket?tag={tag}") as client:
-        client.send(text("x"))
+        client.say("x")
         assert client.read_text() == "x"
-        server.get(f"/kill/{tag}/{kind}")
-        assert client.read_text() == "bye"
-        assert client.read_close()[0] == KILLS[kind]
-        client.send(close_frame(KILLS[kind]))
-        assert client.has_ended()
-    expect_closed_once(server, tag, KILLS[kind])
+        kill(server, client, tag, kind)
 
 
 @pytest.mark.parametrize("kind", KILLS)
@@ -260,14 +227,9 @@ def test_a_greenlet_that_is_killed_in_its_handler_closes_its_connection(
     server: Server, tag: str, kind: str
 ) -> None:
     with RawClient(server, f"/web_socket?tag={tag}") as client:
-        client.send(text("wait"))
+        client.say("wait")
         server.wait_for_log(f"waits {tag}")
-        server.get(f"/kill/{tag}/{kind}")
-        assert client.read_text() == "bye"
-        assert client.read_close()[0] == KILLS[kind]
-        client.send(close_frame(KILLS[kind]))
-        assert client.has_ended()
-    expect_closed_once(server, tag, KILLS[kind])
+        kill(server, client, tag, kind)
 
 
 def test_a_greenlet_that_is_killed_while_it_waits_for_the_peers_close_leaves_nothing(
@@ -298,7 +260,7 @@ def test_a_greenlet_that_is_killed_in_its_close_handler_still_answers_the_close(
     server: Server, tag: str
 ) -> None:
     with RawClient(server, f"/web_socket?tag={tag}&linger") as client:
-        client.send(close_frame(4000))
+        client.send(close(4000))
         server.wait_for_log(f"lingers {tag}")
         server.get(f"/kill/{tag}/GreenletExit")
         assert client.read_close()[0] == 4000
@@ -374,53 +336,3 @@ def test_descriptors_are_not_closed_while_they_are_watched(server: Server) -> No
             assert message == str(heard)
             heard += 1
         wait_for(lambda: server.log().count("left ") == left + 300, "300 close handlers")
-
-
-# Fairness
-
-
-def test_a_client_that_floods_does_not_keep_another_from_its_echoes(server: Server) -> None:
-    stop = threading.Event()
-    with RawClient(server, "/flood") as flooder, RawClient(server, "/handled_so_far") as other:
-        block = text("x" * 20) * 2000
-
-        def flood() -> None:
-            while not stop.is_set():
-                flooder.send(block)
-
-        thread = threading.Thread(target=flood)
-        thread.start()
-        try:
-            wait_for(lambda: int(server.get("/handled")) > 10_000, "the flood to begin")
-            counts = []
-            for _ in range(100):
-                other.send(text("?"))
-                counts.append(int(other.read_text()))
-        finally:
-            stop.set()
-            thread.join(DEADLINE)
-    between = sorted(after - before for before, after in itertools.pairwise(counts))
-    assert counts[-1] > counts[0]
-    # A batch of the flood is 256 messages; the client needs its time too.
-    assert between[len(between) // 2] < 20 * 256, between
-
-
-@pytest.mark.parametrize("path", ["/spin", "/spin_greenlet"])
-def test_a_handler_that_only_yields_does_not_starve_the_others(server: Server, path: str) -> None:
-    with RawClient(server, path) as spinner, RawClient(server) as other:
-        before = int(server.get("/turns"))
-        spinner.send(text("spin"))
-        wait_for(lambda: int(server.get("/turns")) > before + 100, "the handler to spin")
-        began = time.monotonic()
-        for number in range(100):
-            other.send(text(str(number)))
-            assert other.read_text() == str(number)
-        assert time.monotonic() - began < DEADLINE / 2
-        # The others include new clients, and the spinner's own pings.
-        with connect(server.url()) as newcomer:
-            newcomer.send("hello")
-            assert newcomer.recv(timeout=DEADLINE) == "hello"
-        spun = int(server.get("/turns"))
-        wait_for(lambda: int(server.get("/turns")) > spun, "the handler to go on spinning")
-        spinner.send(close_frame(1000))
-        assert spinner.read_close()[0] == 1000

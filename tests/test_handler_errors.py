@@ -6,11 +6,15 @@ import pytest
 
 from .conftest import StartServer
 from .harness import NOTES, Server, unharmed
-from .raw_client import FIN, RawClient, close, text
+from .raw_client import FIN, RawClient, closed, said
 
 SOURCE = (
     NOTES
     + """
+class Unprintable(Exception):
+    def __str__(self):
+        raise ValueError("no")
+
 def misbehave(msg):
     if msg == "value error": raise ValueError("a handler's own")
     if msg == "system exit": raise SystemExit(3)
@@ -23,11 +27,12 @@ def misbehave(msg):
     if msg == "cancelled": raise asyncio.CancelledError
     if msg == "base exception": raise BaseException("of no known kind")
     if msg == "deep": misbehave(msg)
+    if msg == "unprintable": raise Unprintable
     if msg == "wrong result": return 5
     if msg == "greenlet exit": raise gevent.GreenletExit
     if msg == "killed": gevent.getcurrent().throw(gevent.GreenletExit)
     if msg == "kill by another":
-        gevent.spawn(gevent.getcurrent().throw, RuntimeError("thrown by another greenlet"))
+        gevent.spawn(gevent.kill, gevent.getcurrent(), RuntimeError("thrown by another greenlet"))
         gevent.sleep(10)
     if msg == "stray timeout":
         gevent.Timeout(0.05).start()
@@ -85,6 +90,7 @@ ERRORS = {
     "cancelled": "CancelledError",
     "base exception": "BaseException: of no known kind",
     "deep": "RecursionError",
+    "unprintable": "Unprintable",
     "wrong result": "a handler returns None, str, bytes, dict or list, not int",
 }
 GREENLETS_ERRORS = {
@@ -109,10 +115,10 @@ def test_a_message_handler_that_raises_ends_its_connection_and_is_logged(
     before = len(server.log())
     with unharmed(server), RawClient(server, f"/{kind}?notes={key}") as client:
         client.say("fine", how, "never handled")
-        assert client.frames_to_end() == [
-            text("fine"),
-            text("bye"),
-            close(1011, "internal error"),
+        assert client.read_to_end() == [
+            said("fine"),
+            said("bye"),
+            closed(1011, "internal error"),
             FIN,
         ]
     assert server.notes(key) == [(1011, "internal error")]
@@ -132,15 +138,15 @@ def test_a_close_handler_that_raises_is_logged_and_the_close_goes_on(
     with unharmed(server), RawClient(server, path) as client:
         if end == "client":
             client.close(1000, "bye")
-            assert client.frame() == close(1000, "bye")
+            assert client.read_frame() == closed(1000, "bye")
         elif end == "server":
             client.say("close")
-            assert client.frame() == close(1000, "Connection closed")
+            assert client.read_frame() == closed(1000, "Connection closed")
             client.close()
         else:
             client.say("raise")
-            assert client.frame() == close(1011, "internal error")
-        assert client.frames_to_end() == [FIN]
+            assert client.read_frame() == closed(1011, "internal error")
+        assert client.read_to_end() == [FIN]
     assert server.notes(key) == [(1011 if end == "handler" else 1000,)]
     assert ERRORS[how] in server.log()[before:]
 
@@ -148,7 +154,7 @@ def test_a_close_handler_that_raises_is_logged_and_the_close_goes_on(
 def test_a_call_with_a_wrong_signature_is_an_error_like_any_other(server: Server) -> None:
     with unharmed(server), RawClient(server, "/wrong_signature") as client:
         client.say("hello")
-        assert client.frames_to_end() == [close(1011, "internal error"), FIN]
+        assert client.read_to_end() == [closed(1011, "internal error"), FIN]
     server.wait_for_log("missing 1 required positional argument: 'b'")
 
 
@@ -156,18 +162,18 @@ def test_a_call_with_a_wrong_signature_is_an_error_like_any_other(server: Server
 def test_a_handler_that_is_killed_closes_as_going_away(server: Server, key: str, how: str) -> None:
     with unharmed(server), RawClient(server, f"/sync?notes={key}") as client:
         client.say(how)
-        assert client.frames(2) == [text("bye"), close(1001, "going away")]
+        assert client.read_frames(2) == [said("bye"), closed(1001, "going away")]
         client.close(1001)
-        assert client.frames_to_end() == [FIN]
+        assert client.read_to_end() == [FIN]
     assert server.notes(key) == [(1001, "going away")]
 
 
 def test_a_greenlet_killed_between_messages_closes_as_going_away(server: Server, key: str) -> None:
     with unharmed(server), RawClient(server, f"/sync?notes={key}") as client:
         client.say("kill me later")
-        assert client.frames(3) == [text("kill me later"), text("bye"), close(1001, "going away")]
+        assert client.read_frames(3) == [said("kill me later"), said("bye"), closed(1001, "going away")]
         client.close(1001)
-        assert client.frames_to_end() == [FIN]
+        assert client.read_to_end() == [FIN]
     assert server.notes(key) == [(1001, "going away")]
 
 
@@ -176,12 +182,12 @@ def test_a_timeout_left_running_that_ends_between_messages_is_survived_and_logge
 ) -> None:
     with unharmed(server), RawClient(server, f"/sync?notes={key}") as client:
         client.say("stray timeout")
-        assert client.frame() == text("stray timeout")
+        assert client.read_frame() == said("stray timeout")
         server.wait_for_log("a gevent.Timeout that a handler of <WebSocket /sync> left running")
         client.say("fine")
-        assert client.frame() == text("fine")
+        assert client.read_frame() == said("fine")
         client.close()
-        assert client.frames_to_end() == [text("bye"), close(1000), FIN]
+        assert client.read_to_end() == [said("bye"), closed(1000), FIN]
     assert server.notes(key) == [(1000, "")]
 
 
@@ -192,5 +198,5 @@ def test_200_handlers_that_raise_leave_nothing(server: Server, key: str) -> None
             client.say("value error")
         for client in clients:
             with client:
-                assert client.frames_to_end() == [text("bye"), close(1011, "internal error"), FIN]
+                assert client.read_to_end() == [said("bye"), closed(1011, "internal error"), FIN]
     assert server.notes(key) == [(1011, "internal error")] * 200

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
 import uuid
 
 from gws.ids import new_id
+
+from .program import python
 
 COUNT = 5000
 NODE_SHIFT = 80
@@ -76,7 +76,7 @@ def test_threads_get_ids_of_the_same_node() -> None:
 
 
 def test_a_forked_child_has_a_node_of_its_own_and_the_parent_keeps_its() -> None:
-    output = subprocess.run([sys.executable, "-c", FORK], capture_output=True, check=True, text=True).stdout
+    output = python(FORK)
     parent, first, second, parent_again = (list(map(node, line.split())) for line in output.splitlines())
     assert parent == parent_again
     for pair in (parent, first, second):

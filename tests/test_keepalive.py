@@ -6,9 +6,10 @@ import time
 
 import pytest
 
+from .client_frames import PING, PONG, TEXT, frame
 from .conftest import StartServer
 from .harness import NOTES, Server, unharmed
-from .raw_client import FIN, RESET, RawClient, encode, text
+from .raw_client import FIN, RESET, RawClient, said
 
 SOURCE = (
     NOTES
@@ -39,26 +40,26 @@ def test_a_ping_goes_out_every_ping_interval_also_when_ping_timeout_is_longer(se
         with RawClient(server, path) as client:
             began = time.monotonic()
             for _ in range(5):
-                assert client.frame() == ("PING", b"")
-                client.send(encode("PONG"))
+                assert client.read_frame() == (PING, b"")
+                client.send(frame(PONG))
             assert 0.8 < time.monotonic() - began < 4
 
 
 def test_a_client_that_answers_pings_lives_on(server: Server, key: str) -> None:
     with RawClient(server, f"/lively?notes={key}") as client:
         for _ in range(6):
-            assert client.frame() == ("PING", b"")
-            client.send(encode("PONG"))
+            assert client.read_frame() == (PING, b"")
+            client.send(frame(PONG))
         assert server.notes(key) == []
         client.say("still here")
-        assert ("TEXT", "still here") in (client.frame(), client.frame())
+        assert (TEXT, "still here") in (client.read_frame(), client.read_frame())
 
 
 def test_a_client_that_answers_no_ping_is_lost_as_1006(server: Server, key: str) -> None:
     before = server.vitals()["counters"].get("keepalive_timeouts", 0)
     with unharmed(server), RawClient(server, f"/lively?notes={key}") as client:
         assert server.notes(key, 1) == [(1006, "keepalive ping timeout")]
-        assert client.frames_to_end() in ([("PING", b""), FIN], [("PING", b""), RESET])
+        assert client.read_to_end() in ([(PING, b""), FIN], [(PING, b""), RESET])
     assert server.notes(key) == [(1006, "keepalive ping timeout")]
     assert server.vitals()["counters"]["keepalive_timeouts"] == before + 1
 
@@ -73,10 +74,10 @@ def test_ping_timeout_may_be_shorter_than_ping_interval(server: Server, key: str
 def test_without_a_ping_interval_nobody_is_pinged(server: Server, key: str) -> None:
     with RawClient(server, f"/silent?notes={key}") as client, RawClient(server, "/lively") as clock:
         for _ in range(5):
-            assert clock.frame() == ("PING", b"")
-            clock.send(encode("PONG"))
+            assert clock.read_frame() == (PING, b"")
+            clock.send(frame(PONG))
         client.say("first")
-        assert client.frame() == text("first")
+        assert client.read_frame() == said("first")
 
 
 def test_a_dead_peer_is_lost_while_its_handler_blocks(start_server: StartServer) -> None:

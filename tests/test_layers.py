@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ast
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+
+from .program import python
 
 PACKAGE = Path(__file__).parent.parent / "gws"
 
@@ -173,10 +173,7 @@ import sys, gws
 unwanted = ("websockets.asyncio", "websockets.sync", "websockets.legacy", "gunicorn", "uvloop")
 print([name for name in sys.modules if name.startswith(unwanted)])
 """
-    output = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, check=True, text=True
-    ).stdout
-    assert output == "[]\n"
+    assert python(program) == "[]\n"
 
 
 def test_importing_gws_patches_nothing_and_runs_no_loop() -> None:
@@ -186,7 +183,4 @@ threads = threading.active_count()
 import gws, gevent.monkey
 print(gevent.monkey.saved, asyncio._get_running_loop(), threading.active_count() - threads)
 """
-    output = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, check=True, text=True
-    ).stdout
-    assert output == "{} None 0\n"
+    assert python(program) == "{} None 0\n"

@@ -12,8 +12,8 @@ from typing import TypeAlias
 import pytest
 from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect, sync_playwright
 
-from .harness import DEADLINE, wait_for
-from .test_app import Line, RunningApp, running_app
+from .program import DEADLINE, wait_for
+from .running_app import Line, RunningApp, running_app
 
 CHROMIUM = shutil.which("chromium")
 
@@ -286,7 +286,7 @@ def test_a_lost_connection_comes_back_with_the_server(visit: Visit, tmp_path: Pa
         batman = visit("batman", app.address)
         robin = visit("robin", app.address)
         batman.recipient("robin").check()
-        app.tell_to_stop()
+        app.tell()
         assert app.wait() == 0
     expect(batman.status).to_have_text("Reconnecting…")
     batman.expect_event("The connection is lost")
@@ -312,7 +312,7 @@ def test_attempts_to_reconnect_become_rarer(visit: Visit, tmp_path: Path) -> Non
                 window.setTimeout = (callback, delay) => { window.delays.push(delay); return setTimer(callback, 0); };
             }"""
         )
-        app.tell_to_stop()
+        app.tell()
         assert app.wait() == 0
     batman.page.wait_for_function("window.delays.length >= 8")
     delays = batman.page.evaluate("window.delays.slice(0, 8)")

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from .client_frames import TEXT
 from .conftest import StartServer
 from .harness import NOTES, Server
-from .raw_client import RawClient, text
+from .raw_client import RawClient, said
 
 SOURCE = (
     NOTES
@@ -151,8 +152,8 @@ def ask(server: Server, path: str, message: str = "hello") -> Any:
     """The JSON that is answered to a message."""
     with RawClient(server, path) as client:
         client.say(message)
-        name, payload = client.frame()
-        assert name == "TEXT", payload
+        name, payload = client.read_frame()
+        assert name == TEXT, payload
         return json.loads(str(payload))
 
 
@@ -209,7 +210,7 @@ def test_ws_knows_its_request(server: Server, key: str) -> None:
     headers = {"X-Signal": "bat", "Cookie": "a=1; b=2", "User-Agent": "raw"}
     with RawClient(server, f"/facts/cave/down/here?notes={key}", headers=headers) as client:
         client.say("hello")
-        facts = json.loads(str(client.frame()[1]))
+        facts = json.loads(str(client.read_frame()[1]))
         assert uuid.UUID(facts.pop("id")).version == 8
         assert facts == {
             "headers": "bat",
@@ -233,9 +234,9 @@ def test_ids_are_all_different(server: Server) -> None:
 def test_state_is_the_connections_own_for_as_long_as_it_lives(server: Server, key: str) -> None:
     with RawClient(server, f"/stateful?notes={key}") as one, RawClient(server, "/stateful") as other:
         one.say("x", "x", "x")
-        assert one.frames(3) == [text("1"), text("2"), text("3")]
+        assert one.read_frames(3) == [said("1"), said("2"), said("3")]
         other.say("x")
-        assert other.frame() == text("1")
+        assert other.read_frame() == said("1")
         one.close()
         assert server.notes(key, 1) == [(3,)]
 
@@ -263,7 +264,7 @@ def test_query_params(server: Server, query: str, expression: str, value: object
 def test_an_endpoint_may_leave_its_leading_slash_out_and_the_last_handler_wins(server: Server) -> None:
     with RawClient(server, "/without_slash") as client:
         client.say("hello")
-        assert client.frame() == text("the last one wins")
+        assert client.read_frame() == said("the last one wins")
 
 
 def test_what_is_injected_after_on_is_seen_and_router_dependencies_stay_on_their_endpoint(
@@ -271,9 +272,9 @@ def test_what_is_injected_after_on_is_seen_and_router_dependencies_stay_on_their
 ) -> None:
     seen = [{"mobile": "after on"}, {"signal": "lit"}]
     with RawClient(server, "/dependent") as client:
-        assert json.loads(str(client.frame()[1])) == seen
+        assert json.loads(str(client.read_frame()[1])) == seen
         client.say("hello")
-        assert json.loads(str(client.frame()[1])) == seen
+        assert json.loads(str(client.read_frame()[1])) == seen
 
 
 def test_dependencies_are_empty_when_nothing_was_injected_and_may_come_while_a_client_is_connected(
@@ -296,6 +297,6 @@ def test_dependencies_are_empty_when_nothing_was_injected_and_may_come_while_a_c
     )
     with RawClient(server, "/one") as one, RawClient(server, "/other") as other:
         one.say("hello", "inject")
-        assert one.frames(2) == [text("[{}, {}]"), text('[{"later": 2}, {"late": 1}]')]
+        assert one.read_frames(2) == [said("[{}, {}]"), said('[{"later": 2}, {"late": 1}]')]
         other.say("hello")
-        assert other.frame() == text('[{"later": 2}, {}]')
+        assert other.read_frame() == said('[{"later": 2}, {}]')

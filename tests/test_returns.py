@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from .client_frames import BINARY, TEXT, frame, text
 from .conftest import StartServer
 from .harness import NOTES, Server, unharmed
-from .raw_client import FIN, RawClient, close, encode, text
+from .raw_client import FIN, RawClient, closed, said
 
 SOURCE = (
     NOTES
@@ -86,17 +87,17 @@ async def wave():
 )
 
 SENDABLE = [
-    ("str", text("text")),
-    ("empty", text("")),
-    ("unicode", text("Bruce \u2713 \U0001f987 \0")),
-    ("str subclass", text("HA")),
-    ("bytes", ("BINARY", b"\0\xff")),
-    ("empty bytes", ("BINARY", b"")),
-    ("dict", text('{"n": [1, null], "who": "gordon"}')),
-    ("list", text('[1, "two"]')),
-    ("empty dict", text("{}")),
-    ("empty list", text("[]")),
-    ("large", text("x" * 300_000)),
+    ("str", said("text")),
+    ("empty", said("")),
+    ("unicode", said("Bruce \u2713 \U0001f987 \0")),
+    ("str subclass", said("HA")),
+    ("bytes", (BINARY, b"\0\xff")),
+    ("empty bytes", (BINARY, b"")),
+    ("dict", said('{"n": [1, null], "who": "gordon"}')),
+    ("list", said('[1, "two"]')),
+    ("empty dict", said("{}")),
+    ("empty list", said("[]")),
+    ("large", said("x" * 300_000)),
 ]
 
 UNSENDABLE = {
@@ -128,7 +129,7 @@ def test_a_result_is_sent_as_one_message(
 ) -> None:
     with RawClient(server, f"/{kind}") as client:
         client.say(asked, "str")
-        assert client.frames(2) == [frame, text("text")]
+        assert client.read_frames(2) == [frame, said("text")]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -136,7 +137,7 @@ def test_none_is_not_sent(server: Server, kind: str) -> None:
     with RawClient(server, f"/{kind}") as client:
         client.say("none", "none", "str")
         client.close()
-        assert client.frames_to_end() == [text("text"), close(1000), FIN]
+        assert client.read_to_end() == [said("text"), closed(1000), FIN]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -147,7 +148,7 @@ def test_any_other_result_ends_this_connection_and_the_log_says_why(
     before = len(server.log())
     with unharmed(server), RawClient(server, f"/{kind}?notes={key}") as client:
         client.say("str", asked, "str")
-        assert client.frames_to_end() == [text("text"), close(1011, "internal error"), FIN]
+        assert client.read_to_end() == [said("text"), closed(1011, "internal error"), FIN]
     assert server.notes(key) == [(1011,)]
     log = server.log()[before:]
     assert UNSENDABLE[asked] in log
@@ -159,32 +160,32 @@ def test_frames_leave_in_program_order_and_the_result_last(server: Server, kind:
     with RawClient(server, f"/order/{kind}") as client:
         for number in range(300):
             client.say(str(number))
-            assert client.frames(6) == [
-                text(f"{number} 1"),
-                text(f"{number} 2"),
-                ("BINARY", b"3"),
-                text(f"{number} 4"),
-                text(f"{number} 5"),
-                text(f"{number} 6"),
+            assert client.read_frames(6) == [
+                said(f"{number} 1"),
+                said(f"{number} 2"),
+                (BINARY, b"3"),
+                said(f"{number} 4"),
+                said(f"{number} 5"),
+                said(f"{number} 6"),
             ]
 
 
 def test_binary_messages_are_bytes_and_text_is_str(server: Server) -> None:
     with RawClient(server, "/binary") as client:
-        client.send(encode("BINARY", b"\xff"), encode("TEXT", b"x"), encode("TEXT"), encode("BINARY"))
-        assert client.frames(4) == [text("bytes"), text("str"), text("str"), text("bytes")]
+        client.send(frame(BINARY, b"\xff"), text("x"), frame(TEXT), frame(BINARY))
+        assert client.read_frames(4) == [said("bytes"), said("str"), said("str"), said("bytes")]
 
 
 def test_connect_and_close_return_like_message(server: Server) -> None:
     with unharmed(server), RawClient(server, "/connected") as client:
         client.say("leave")
-        assert client.frames(3) == [
-            text('{"hello": "you"}'),
-            ("BINARY", b"bye"),
-            close(1000, "Connection closed"),
+        assert client.read_frames(3) == [
+            said('{"hello": "you"}'),
+            (BINARY, b"bye"),
+            closed(1000, "Connection closed"),
         ]
         client.close()
-        assert client.frames_to_end() == [FIN]
+        assert client.read_to_end() == [FIN]
 
 
 def test_json_is_that_of_the_applications_provider(start_server: StartServer) -> None:
@@ -213,9 +214,9 @@ def test_json_is_that_of_the_applications_provider(start_server: StartServer) ->
     with RawClient(server) as client:
         client.say("hello")
         client.close()
-        assert client.frames_to_end() == [
-            text('{"z": "<object>", "a": 1}'),
-            text('["<object>"]'),
-            close(1000),
+        assert client.read_to_end() == [
+            said('{"z": "<object>", "a": 1}'),
+            said('["<object>"]'),
+            closed(1000),
             FIN,
         ]

@@ -13,8 +13,9 @@ import websocket as websocket_client
 from websockets.sync.client import connect
 
 from .conftest import StartServer
-from .harness import DEADLINE, Server, wait_for
-from .raw_client import FIN, RawClient, close, text
+from .harness import Server
+from .program import DEADLINE, wait_for
+from .raw_client import FIN, RawClient, closed, said
 
 EXAMPLE_1 = """\
 from gws import App, WebSocket, jsonify
@@ -126,12 +127,12 @@ if __name__ == "__main__":
     gws.serve(app, host="127.0.0.1", port=0)
 """
 
-CONNECTED = text("Connected to ws")
-GOODBYE = text("Goodbye world, from ws")
-TO_SELF = text("This is a message to self")
-EMPTY = text("")
+CONNECTED = said("Connected to ws")
+GOODBYE = said("Goodbye world, from ws")
+TO_SELF = said("This is a message to self")
+EMPTY = said("")
 
-SAY_GOODBYE = [GOODBYE, close(1000), FIN]
+SAY_GOODBYE = [GOODBYE, closed(1000), FIN]
 """What a client sees that closes with 1000 and no reason."""
 
 
@@ -143,17 +144,17 @@ def with_glue(example: str) -> str:
 def hello_and_close(server: Server, path: str = "/web_socket") -> list[object]:
     """Connect, say hello, and close when that is answered; every frame."""
     with RawClient(server, path) as client:
-        first = [client.frame()]
+        first = [client.read_frame()]
         client.say("hello")
-        first.append(client.frame())
+        first.append(client.read_frame())
         client.close()
-        return [*first, *client.frames_to_end()]
+        return [*first, *client.read_to_end()]
 
 
 def test_the_first_example(start_server: StartServer, way: str) -> None:
     server = start_server(EXAMPLE_1 + START_APP, way, whole=True)
 
-    assert hello_and_close(server) == [CONNECTED, text("Hello world, from ws"), *SAY_GOODBYE]
+    assert hello_and_close(server) == [CONNECTED, said("Hello world, from ws"), *SAY_GOODBYE]
 
 
 @pytest.mark.parametrize("example", [SYNC_SEND_TO, ASYNC_SEND_TO], ids=["sync_send_to", "async_send_to"])
@@ -162,11 +163,11 @@ def test_send_to(start_server: StartServer, way: str, example: str) -> None:
 
     with RawClient(server) as client, RawClient(server) as other:
         client.say("hello")
-        assert client.frames(3) == [CONNECTED, TO_SELF, EMPTY]
+        assert client.read_frames(3) == [CONNECTED, TO_SELF, EMPTY]
         client.close()
-        assert client.frames_to_end() == SAY_GOODBYE
+        assert client.read_to_end() == SAY_GOODBYE
         other.close()
-        assert other.frames_to_end() == [CONNECTED, *SAY_GOODBYE]
+        assert other.read_to_end() == [CONNECTED, *SAY_GOODBYE]
 
 
 @pytest.mark.parametrize(
@@ -176,31 +177,31 @@ def test_broadcast(start_server: StartServer, way: str, example: str) -> None:
     server = start_server(with_glue(example), way, whole=True)
 
     with RawClient(server) as client, RawClient(server) as other:
-        assert (client.frame(), other.frame()) == (CONNECTED, CONNECTED)
+        assert (client.read_frame(), other.read_frame()) == (CONNECTED, CONNECTED)
         client.say("hello")
-        assert client.frames(2) == [TO_SELF, EMPTY]
+        assert client.read_frames(2) == [TO_SELF, EMPTY]
         client.close()
-        assert client.frames_to_end() == SAY_GOODBYE
-        assert other.frame() == TO_SELF
+        assert client.read_to_end() == SAY_GOODBYE
+        assert other.read_frame() == TO_SELF
         other.close()
-        assert other.frames_to_end() == SAY_GOODBYE
+        assert other.read_to_end() == SAY_GOODBYE
 
 
 def test_query_params(start_server: StartServer, way: str) -> None:
     server = start_server(with_glue(QUERY_PARAMS), way, whole=True)
-    authorized = text("Gordon authorized to login!")
+    authorized = said("Gordon authorized to login!")
 
     with RawClient(server, "/web_socket?name=gordon&desg=commissioner") as gordon, RawClient(server) as other:
-        assert (gordon.frame(), other.frame()) == (CONNECTED, CONNECTED)
+        assert (gordon.read_frame(), other.read_frame()) == (CONNECTED, CONNECTED)
         gordon.say("hello")
-        assert gordon.frames(2) == [authorized, EMPTY]
-        assert other.frame() == authorized
+        assert gordon.read_frames(2) == [authorized, EMPTY]
+        assert other.read_frame() == authorized
         other.say("x")
-        assert other.frame() == EMPTY
+        assert other.read_frame() == EMPTY
         gordon.close()
-        assert gordon.frames_to_end() == SAY_GOODBYE
+        assert gordon.read_to_end() == SAY_GOODBYE
         other.close()
-        assert other.frames_to_end() == SAY_GOODBYE
+        assert other.read_to_end() == SAY_GOODBYE
 
 
 def test_close(start_server: StartServer, way: str) -> None:
@@ -208,22 +209,22 @@ def test_close(start_server: StartServer, way: str) -> None:
 
     with RawClient(server) as client:
         client.say("hello", "disconnect")
-        assert client.frames(5) == [
+        assert client.read_frames(5) == [
             CONNECTED,
-            text("Message received"),
-            text("Closing connection"),
+            said("Message received"),
+            said("Closing connection"),
             GOODBYE,
-            close(1000, "Connection closed"),
+            closed(1000, "Connection closed"),
         ]
         client.close(1000, "Connection closed")
-        assert client.frames_to_end() == [FIN]
+        assert client.read_to_end() == [FIN]
 
 
 def test_the_first_example_with_a_plain_flask_application(start_server: StartServer, way: str) -> None:
     handlers = EXAMPLE_1[EXAMPLE_1.index("@websocket") :]
     server = start_server(BEGIN_FLASK + handlers + START_FLASK, way, whole=True)
 
-    assert hello_and_close(server) == [CONNECTED, text("Hello world, from ws"), *SAY_GOODBYE]
+    assert hello_and_close(server) == [CONNECTED, said("Hello world, from ws"), *SAY_GOODBYE]
 
 
 def test_the_first_example_with_a_blueprint(start_server: StartServer, way: str) -> None:
@@ -233,7 +234,7 @@ def test_the_first_example_with_a_blueprint(start_server: StartServer, way: str)
 
     assert hello_and_close(server, "/allies/web_socket") == [
         CONNECTED,
-        text("Hello world, from ws"),
+        said("Hello world, from ws"),
         *SAY_GOODBYE,
     ]
 
@@ -248,7 +249,7 @@ def test_a_blueprint_may_be_given_its_prefix_when_it_is_registered(start_server:
     )
 
     with RawClient(server, "/league/web_socket") as client:
-        assert client.frame() == CONNECTED
+        assert client.read_frame() == CONNECTED
 
 
 def test_library_clients_see_a_clean_close(start_server: StartServer, way: str) -> None:
@@ -288,17 +289,17 @@ def test_jsonify_returns_text_that_a_handler_may_return(start_server: StartServe
 
     with RawClient(server) as client:
         client.say("hello")
-        assert client.frame() == text('{"said": "hello"}')
+        assert client.read_frame() == said('{"said": "hello"}')
 
 
 def test_start_prints_where_it_listens_and_stops_with_0_when_it_is_told(start_server: StartServer) -> None:
     server = start_server(EXAMPLE_1 + START_APP, whole=True)
 
     with RawClient(server) as client:
-        assert client.frame() == CONNECTED
+        assert client.read_frame() == CONNECTED
         server.tell()
-        assert client.frames(2) == [GOODBYE, close(1001, "going away")]
+        assert client.read_frames(2) == [GOODBYE, closed(1001, "going away")]
         client.close(1001)
-        assert client.frames_to_end() == [FIN]
+        assert client.read_to_end() == [FIN]
     assert server.wait() == 0
     wait_for(lambda: "Traceback" not in server.log(), "a quiet end")

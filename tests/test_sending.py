@@ -9,8 +9,9 @@ import pytest
 from websockets.sync.client import ClientConnection, connect
 
 from .conftest import StartServer
-from .harness import DEADLINE, NOTES, Server, unharmed, wait_for
-from .raw_client import FIN, RawClient, close, text
+from .harness import NOTES, Server, unharmed
+from .program import DEADLINE, wait_for
+from .raw_client import FIN, RawClient, closed, said
 
 SOURCE = (
     NOTES
@@ -182,11 +183,11 @@ def test_async_send_to_reaches_the_one_and_says_true(server: Server) -> None:
 )
 def test_an_id_that_is_nobodys_or_no_id_is_false_and_no_error(server: Server, odd: str) -> None:
     with RawClient(server, "/room") as sync, RawClient(server, "/async/room") as asynchronous:
-        sync.frame(), asynchronous.frame()
+        sync.read_frame(), asynchronous.read_frame()
         sync.say(f"to-odd {odd}")
-        assert sync.frame() == text("[false, false]")
+        assert sync.read_frame() == said("[false, false]")
         asynchronous.say(f"to-odd {odd}")
-        assert asynchronous.frame() == text("[false]")
+        assert asynchronous.read_frame() == said("[false]")
 
 
 def test_another_endpoints_id_is_nobodys(server: Server) -> None:
@@ -211,7 +212,7 @@ def test_a_dropped_connections_id_is_nobodys(server: Server) -> None:
     with unharmed(server), join(server) as one:
         hear(one)
         with RawClient(server, "/room") as two:
-            id = two.frame()[1]
+            id = two.read_frame()[1]
 
         def is_gone() -> bool:
             return server.get(f"/whisper/{id}/hello") == "false"
@@ -223,15 +224,15 @@ def test_a_dropped_connections_id_is_nobodys(server: Server) -> None:
 
 def test_only_text_and_bytes_may_be_sent(server: Server) -> None:
     with RawClient(server, "/room") as client:
-        client.frame()
+        client.read_frame()
         client.say("wrong")
-        complaints = json.loads(str(client.frame()[1]))
+        complaints = json.loads(str(client.read_frame()[1]))
         assert (
             complaints
             == [f"a message is str or bytes, not {name}" for name in ("int", "NoneType", "dict")] * 4
         )
         client.close()
-        assert client.frames_to_end() == [close(1000), FIN]
+        assert client.read_to_end() == [closed(1000), FIN]
 
 
 def test_a_view_sends_to_one_and_to_all(server: Server) -> None:
@@ -299,9 +300,12 @@ def test_200_000_messages_to_itself_all_arrive_in_order(start_server: StartServe
     )
     with RawClient(server) as client:
         client.say("begin")
-        assert client.frames(200_001) == [*(text(str(number)) for number in range(200_000)), text("done")]
+        assert client.read_frames(200_001) == [
+            *(said(str(number)) for number in range(200_000)),
+            said("done"),
+        ]
         client.close()
-        assert client.frames_to_end() == [close(1000), FIN]
+        assert client.read_to_end() == [closed(1000), FIN]
     assert server.vitals()["counters"] == {}
 
 
@@ -324,8 +328,8 @@ def test_a_burst_of_broadcasts_does_not_make_clients_that_read_look_slow(
     with RawClient(server) as one, RawClient(server) as two:
         one.say("begin")
         # Read in turns: each must be read for the other to be served.
-        pairs = [(one.frame(), two.frame()) for _ in range(100)]
+        pairs = [(one.read_frame(), two.read_frame()) for _ in range(100)]
         assert [str(frame[1]).split()[0] for frame, _ in pairs] == [str(number) for number in range(100)]
         assert all(mine == theirs for mine, theirs in pairs)
-        assert one.frame() == text("done")
+        assert one.read_frame() == said("done")
     assert server.vitals()["counters"] == {}

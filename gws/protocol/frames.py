@@ -147,13 +147,13 @@ class FrameReader:
         allow_rsv1: whether an extension that uses RSV1 was negotiated.
     """
 
-    __slots__ = ("_allow_rsv1", "_kept", "_mask", "_remaining")
+    __slots__ = ("_allow_rsv1", "_kept", "_mask", "bytes_expected")
 
     def __init__(self, *, allow_rsv1: bool = False) -> None:
         self._allow_rsv1 = allow_rsv1
         self._kept = b""
         """An incomplete header, or an incomplete control frame."""
-        self._remaining = 0
+        self.bytes_expected = 0
         """Bytes of the current data frame's payload that are still to come."""
         self._mask = b""
         """The current data frame's mask, turned so that it starts at the next byte."""
@@ -161,7 +161,7 @@ class FrameReader:
     @property
     def between_frames(self) -> bool:
         """Whether the next byte is the first of a frame."""
-        return not self._kept and not self._remaining
+        return not self._kept and not self.bytes_expected
 
     def receive_data(self, data: bytes, sink: FrameSink) -> None:
         """Take bytes from the socket and tell the sink, in order, of what they held.
@@ -174,7 +174,7 @@ class FrameReader:
             self._kept = b""
         position = 0
         while position < len(data):
-            if self._remaining:
+            if self.bytes_expected:
                 position = self._read_payload(data, position, sink)
                 continue
             after = self._read_frame(data, position, sink)
@@ -204,7 +204,7 @@ class FrameReader:
             goes_on = sink.receive_control(opcode, apply_mask(data[payload_start:end], mask))
             return end if goes_on else len(data)
         sink.begin_frame(opcode, length, bool(data[start] & _FIN), bool(data[start] & _RSV1))
-        self._remaining = length
+        self.bytes_expected = length
         self._mask = mask
         if not length:
             sink.receive_payload(b"", True)
@@ -233,13 +233,13 @@ class FrameReader:
         return opcode
 
     def _read_payload(self, data: bytes, start: int, sink: FrameSink) -> int:
-        payload = data[start : start + self._remaining]
+        payload = data[start : start + self.bytes_expected]
         length = len(payload)
-        self._remaining -= length
+        self.bytes_expected -= length
         mask = self._mask
         turn = length % 4
         self._mask = mask[turn:] + mask[:turn]
-        sink.receive_payload(apply_mask(payload, mask), not self._remaining)
+        sink.receive_payload(apply_mask(payload, mask), not self.bytes_expected)
         return start + length
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from urllib.parse import urlsplit
 
 from websockets.datastructures import Headers
+from websockets.exceptions import InvalidHandshake
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
@@ -39,7 +40,13 @@ def accept(method: str, protocol: str, headers: Iterable[tuple[str, str]]) -> li
         raise HandshakeRefusedError(405, f"a WebSocket is opened with GET, not {method}", {"Allow": "GET"})
     if protocol != "HTTP/1.1":
         raise HandshakeRefusedError(505, f"a WebSocket is opened with HTTP/1.1, not {protocol}")
-    request = Request("/", Headers(list(headers)))
+    try:
+        request = Request("/", Headers(list(headers)))
+    except InvalidHandshake as error:
+        raise HandshakeRefusedError(400, f"bad header: {str(error)!r}") from error
+    # A handshake has no body (RFC 6455 §4.1), and what follows it are frames.
+    if request.headers.get_all("Content-Length") not in ([], ["0"]) or "Transfer-Encoding" in request.headers:
+        raise HandshakeRefusedError(400, "a WebSocket handshake has no body")
     versions = request.headers.get_all("Sec-WebSocket-Version")
     if versions and versions != ["13"]:
         # "the server MUST abort the WebSocket handshake described in this section and instead send an appropriate

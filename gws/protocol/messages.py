@@ -65,6 +65,11 @@ class MessageReader:
         """The payload so far of a message that comes in more than one piece."""
         self._decoder: codecs.IncrementalDecoder | None = None
 
+    @property
+    def bytes_expected(self) -> int:
+        """Bytes of the current frame's payload that are still to come."""
+        return self._frames.bytes_expected
+
     def receive_data(self, data: bytes) -> None:
         """Take bytes from the socket; `messages` and `close` tell what they held.
 

@@ -1,0 +1,126 @@
+"""A server that survives many tests, and what a test looks at to see that it does."""
+
+from __future__ import annotations
+
+import itertools
+
+from .harness import Server
+from .program import wait_for
+
+SOURCE = """
+import logging
+logging.basicConfig(level=logging.INFO)
+app.config["GWS_CLOSE_TIMEOUT"] = 1.0
+go_on = gevent.event.Event()
+broadcasting = []
+
+def endpoint(path):
+    websocket = WebSocket(app, path)
+
+    @websocket.on("close")
+    def close(ws):
+        print("closed", ws.query_params.get("tag"), ws.close_code, ws.close_reason, flush=True)
+
+    return websocket
+
+websocket = endpoint("/web_socket")
+crowd = endpoint("/crowd")
+waiting = endpoint("/waiting")
+leaving = endpoint("/leaving")
+counting = endpoint("/counting")
+closing = endpoint("/closing")
+
+websocket.on("message")(answer)
+
+@waiting.on("message")
+def wait(ws, msg):
+    print("waits", ws.query_params.get("tag"), flush=True)
+    go_on.wait()
+    return "waited"
+
+@leaving.on("close")
+def wait_to_leave(ws):
+    print("leaves", ws.query_params.get("tag"), flush=True)
+    go_on.wait()
+    print("closed", ws.query_params.get("tag"), ws.close_code, flush=True)
+    return "left"
+
+@counting.on("message")
+def count(ws, msg):
+    if msg: return str(ws.state.get("count", 0))
+    ws.state["count"] = ws.state.get("count", 0) + 1
+
+@closing.on("message")
+def close_now(ws, msg):
+    ws.close(4000, "enough")
+    return "last words"
+
+@app.get("/go_on")
+def let_go_on():
+    go_on.set()
+    gevent.sleep(0)
+    go_on.clear()
+    return ""
+
+@crowd.on("message")
+def shout(ws, msg):
+    ws.sync_broadcast(msg)
+
+@app.get("/broadcast/begin")
+def begin():
+    def send():
+        number = 0
+        while broadcasting:
+            crowd.broadcast(str(number))
+            number += 1
+            gevent.sleep(0.001)
+        crowd.broadcast("end")
+    broadcasting.append(gevent.spawn(send))
+    return ""
+
+@app.get("/broadcast/end")
+def end():
+    broadcasting.pop().join()
+    return ""
+"""
+
+
+_tags = itertools.count()
+
+
+def new_tag() -> str:
+    """A name for one client, to be found in the log."""
+    return f"client-{next(_tags)}-"
+
+
+class Case:
+    """One test's part of a server that many share: what it has written from a place in its log on."""
+
+    def __init__(self, server: Server, begin: int) -> None:
+        self.server = server
+        self._begin = begin
+
+    def log(self) -> str:
+        """What the server has written since the test began."""
+        return self.server.log()[self._begin :]
+
+    def wait_for_log(self, words: str) -> None:
+        """Wait until it has written this."""
+        wait_for(lambda: words in self.log(), f"{words!r} in the log:\n{self.log()}")
+
+    def expect_closed(self, tag: str, code: int) -> None:
+        """The close handler runs once, and is told this code."""
+        self.wait_for_log(f"closed {tag} {code}")
+        assert self.log().count(f"closed {tag}") == 1
+
+    def closed(self, tag: str) -> int:
+        """How many close handlers have run, of clients of this tag."""
+        return self.log().count(f"closed {tag}")
+
+    def wait_until_unregistered(self) -> None:
+        """Wait until nobody but the bystander can be reached."""
+        wait_for(lambda: self.server.vitals()["registered"] == 1, "the client to be out of the registry")
+
+    def lines_about(self, words: str) -> list[str]:
+        """The lines with these words, besides those that the close handlers write."""
+        return [line for line in self.log().splitlines() if words in line and not line.startswith("closed")]

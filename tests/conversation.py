@@ -1,0 +1,127 @@
+"""A whole conversation with each client library, and the application that it is had with."""
+
+from __future__ import annotations
+
+import ssl
+from typing import Any
+
+import pytest
+import websocket as websocket_client
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+
+from .client_frames import CLOSE, MIB, PONG
+from .harness import Server, unharmed
+from .program import DEADLINE, wait_for
+
+SOURCE = """
+websocket = WebSocket(app, "/web_socket")
+
+@websocket.on("connect")
+def connect(ws):
+    return f"welcome to {os.getpid()}" if "pid" in ws.query_params else None
+
+@websocket.on("message")
+def message(ws, msg):
+    if msg == "close me":
+        ws.close(4001, "as you wish")
+        return "closing"
+    if msg == "who am I?":
+        return [ws.remote_addr, ws.headers["Host"], ws.id]
+    if msg == "be busy":
+        print("busy", flush=True)
+        gevent.monkey.get_original("time", "sleep")(0.5)
+        return "no longer busy"
+    return msg
+
+@websocket.on("close")
+def close(ws):
+    # In one write, for two workers write to one file.
+    print(f"closed {ws.close_code} {ws.close_reason}", flush=True)
+
+stuck = WebSocket(app, "/stuck")
+
+@stuck.on("message")
+def sleep():
+    print("stuck", flush=True)
+    time.sleep(60)
+
+@stuck.on("close")
+def close_stuck(ws):
+    print("closed", ws.close_code, ws.close_reason, flush=True)
+
+@app.get("/hello")
+def hello():
+    return "hello"
+"""
+
+
+# The conversation
+
+
+def talk_with_websockets(url: str, tls: ssl.SSLContext | None = None) -> None:
+    """Everything that a client may say, and both ways to close, with `websockets`."""
+
+    def dial() -> Any:
+        return connect(url, ssl=tls, max_size=None, open_timeout=DEADLINE, close_timeout=DEADLINE)
+
+    with dial() as client:
+        for message in ("text: grüße ✓", "", b"\x00\xff", b"", "x" * 125, "x" * 126, "x" * 65536, b"x" * MIB):
+            client.send(message)
+            assert client.recv(timeout=DEADLINE) == message
+        client.send(["in ", "several ", "pieces"])
+        assert client.recv(timeout=DEADLINE) == "in several pieces"
+        assert client.ping(b"hello").wait(DEADLINE)
+        client.close(4000, "bye")
+        assert (client.close_code, client.close_reason) == (4000, "bye")
+    with dial() as client:
+        client.send("close me")
+        assert client.recv(timeout=DEADLINE) == "closing"
+        with pytest.raises(ConnectionClosed):
+            client.recv(timeout=DEADLINE)
+        assert (client.close_code, client.close_reason) == (4001, "as you wish")
+    with dial() as client:
+        client.send(b"x" * (MIB + 1))
+        with pytest.raises(ConnectionClosed):
+            client.recv(timeout=DEADLINE)
+        assert client.close_code == 1009
+
+
+def talk_with_websocket_client(url: str, tls: ssl.SSLContext | None = None) -> None:
+    """The same with `websocket-client`."""
+
+    def dial() -> Any:
+        options = {"context": tls} if tls else None
+        return websocket_client.create_connection(url, timeout=DEADLINE, sslopt=options)
+
+    client = dial()
+    for message in ("text: grüße ✓", "", "x" * 125, "x" * 126, "x" * 65536, "x" * MIB):
+        client.send(message)
+        assert client.recv() == message
+    for payload in (b"\x00\xff", b"", b"x" * MIB):
+        client.send_binary(payload)
+        assert client.recv() == payload
+    client.ping("hello")
+    assert client.recv_data(control_frame=True) == (PONG, b"hello")
+    client.send_close(4000, b"bye")
+    assert client.recv_data(control_frame=True) == (CLOSE, (4000).to_bytes(2, "big") + b"bye")
+    client.shutdown()
+    client = dial()
+    client.send("close me")
+    assert client.recv() == "closing"
+    assert client.recv_data(control_frame=True) == (CLOSE, (4001).to_bytes(2, "big") + b"as you wish")
+    client.shutdown()
+
+
+LIBRARIES = {"websockets": talk_with_websockets, "websocket-client": talk_with_websocket_client}
+
+
+def have_conversations(server: Server) -> None:
+    """Have one with each library; it ends as agreed, and nothing is left of it."""
+    begin = len(server.log())
+    with unharmed(server):
+        for talk in LIBRARIES.values():
+            talk(server.url(), server.tls)
+        wait_for(lambda: server.log()[begin:].count("closed 4001 as you wish") == 2, "the close handlers")
+    assert server.log()[begin:].count("closed 4000 bye") == 2
+    assert "Traceback" not in server.log()

@@ -1,0 +1,97 @@
+"""The end: SIGTERM and Ctrl-C close every connection with 1001, in time, whoever does not answer."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+
+import pytest
+from websockets.sync.client import connect
+
+from .client_frames import close, request, text
+from .conftest import StartServer
+from .conversation import SOURCE
+from .harness import Server
+from .program import DEADLINE, wait_for
+from .raw_client import RawClient
+
+
+def attach(
+    stack: contextlib.ExitStack, server: Server, count: int, path: str = "/web_socket"
+) -> list[RawClient]:
+    """Many clients at once."""
+    clients = [stack.enter_context(RawClient(server, None)) for _ in range(count)]
+    for client in clients:
+        client.send(request(path))
+    assert [client.read_head() for client in clients] == [101] * count
+    return clients
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
+def test_a_stop_closes_a_thousand_connections_with_1001(
+    start_server: StartServer, way: str, number: signal.Signals
+) -> None:
+    server = start_server(SOURCE, way)
+    with contextlib.ExitStack() as stack:
+        clients = attach(stack, server, 1000)
+        with server.stopping(number):
+            for client in clients:
+                assert client.read_close() == (1001, "going away")
+                client.send(close(1001))
+            assert all(client.has_ended() for client in clients)
+    assert server.log().count("closed 1001 going away") == 1000
+    assert server.log().count("closed") == 1000
+
+
+def test_a_stop_waits_no_longer_than_its_grace_for_who_does_not_answer(
+    start_server: StartServer, way: str
+) -> None:
+    server = start_server(SOURCE, way)
+    with contextlib.ExitStack() as stack:
+        clients = attach(stack, server, 995)
+        stuck = attach(stack, server, 5, "/stuck")
+        for client in stuck:
+            client.send(text("sleep"))
+        wait_for(lambda: server.log().count("stuck") == 5, "five handlers to be stuck")
+        with server.stopping(signal.SIGTERM):
+            for number, client in enumerate(clients):
+                assert client.read_close() == (1001, "going away")
+                if number % 2:
+                    client.send(close(1001))
+            for client in stuck:
+                assert client.read_close() == (1001, "going away")
+            assert all(client.has_ended() for client in [*clients, *stuck])
+    assert server.log().count("closed 1001 going away") == 1000
+    assert server.log().count("closed") == 1000
+
+
+def answer_to_upgrade(server: Server, client: RawClient | None) -> int | None:
+    """How a request is refused: with an HTTP status or, its 101 sent already, a close code; None if not at all."""
+    with contextlib.suppress(ConnectionError), client or RawClient(server, None) as open_client:
+        open_client.send(request())
+        status = open_client.read_head()
+        return open_client.read_close()[0] if status == 101 else status
+    return None
+
+
+def test_a_server_that_stops_takes_no_more_connections(start_server: StartServer, way: str) -> None:
+    server = start_server(SOURCE, way)
+    with RawClient(server) as client, RawClient(server, None) as kept:
+        kept.send(b"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (kept.read_head(), kept.body) == (200, "hello")
+        with server.stopping(signal.SIGTERM):
+            assert client.read_close() == (1001, "going away")
+            # It does not answer, so the server has not gone yet.
+            for late in (kept, None):
+                assert answer_to_upgrade(server, late) in (None, 503, 1011)
+            client.send(close(1001))
+    assert server.log().count("closed") == 1
+
+
+def test_a_stop_with_nobody_attached_is_quick(start_server: StartServer, way: str) -> None:
+    server = start_server(SOURCE, way)
+    with connect(server.url()) as client:
+        client.send("x")
+        assert client.recv(timeout=DEADLINE) == "x"
+    with server.stopping(signal.SIGINT):
+        pass
