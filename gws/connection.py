@@ -210,7 +210,7 @@ class Connection(Transport):
         # A pong waits until a peer that is behind has caught up: it is no reason to drop it. "If an endpoint receives
         # a Ping frame and has not yet sent Pong frame(s) in response to previous Ping frame(s), the endpoint MAY elect
         # to send a Pong frame for only the most recently processed Ping frame" (RFC 6455 §5.5.3).
-        if self.outbox_size > HIGH_WATER:
+        if self._blocked and self.outbox_size > HIGH_WATER:
             self._late_pong = pong
         else:
             self.queue(pong)
@@ -347,7 +347,9 @@ class Connection(Transport):
     def _on_writable(self) -> None:
         self._has_read = True
         super()._on_writable()
-        if self._late_pong is not None and self.outbox_size <= HIGH_WATER:
+
+    def _caught_up(self) -> None:
+        if self._late_pong is not None:
             pong, self._late_pong = self._late_pong, None
             self.queue(pong)
 

@@ -16,6 +16,7 @@ from .protocol.frames import check_close
 from .protocol.messages import Message
 from .query_params import QueryParams
 from .registry import deliver, registry
+from .transport import HIGH_WATER
 
 
 class WebSocketConnector:
@@ -119,6 +120,7 @@ class WebSocketConnector:
         """
         queued = self._queue_for(recipient_id, encode_message(message))
         if queued and recipient_id == self.id:
+            self._accept_if_full()
             self._connection.drain()
         return queued
 
@@ -132,6 +134,7 @@ class WebSocketConnector:
         _require_loop("async_send_to", "sync_send_to")
         queued = self._queue_for(recipient_id, encode_message(message))
         if queued and recipient_id == self.id:
+            self._accept_if_full()
             await self._drained()
         return queued
 
@@ -145,6 +148,7 @@ class WebSocketConnector:
         registry.broadcast(self._endpoint, frame)
         if self._connection.in_connect:
             deliver([self._connection], frame)
+            self._accept_if_full()
 
     async def async_broadcast(self, message: Message) -> None:
         """`sync_broadcast` for `async def` handlers.
@@ -178,6 +182,12 @@ class WebSocketConnector:
             deliver([self._connection], frame)
             return True
         return registry.send_to(self._endpoint, recipient_id, frame)
+
+    def _accept_if_full(self) -> None:
+        """Send the 101 when much waits behind it, so that what waits can leave."""
+        connection = self._connection
+        if connection.in_connect and connection.outbox_size > HIGH_WATER and connection.io.is_current():
+            self._accept()
 
     async def _drained(self) -> None:
         connection = self._connection

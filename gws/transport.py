@@ -94,6 +94,10 @@ class Transport(abc.ABC):
         """Bytes that the peer has announced and not sent, if they are more than `SMALL_READ`; else 0."""
 
     @abc.abstractmethod
+    def _caught_up(self) -> None:
+        """The kernel has taken everything, after a time in which it took nothing."""
+
+    @abc.abstractmethod
     def _end_lost(self) -> None:
         """The peer is gone, and the socket is closed."""
 
@@ -196,6 +200,7 @@ class Transport(abc.ABC):
         if self._blocked:
             self._blocked = False
             self._write_watcher.stop()
+            self._caught_up()
 
     def _watch_for_room(self) -> None:
         if not self._blocked:

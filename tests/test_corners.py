@@ -54,6 +54,13 @@ def message(ws, msg):
 def close(ws):
     note(ws, ws.close_code, "leftover" in flask.g)
 
+@large.on("connect")
+def send_a_snapshot(ws):
+    if "snapshot" in ws.query_params:
+        for number in range(8):
+            ws.sync_send_to(ws.id, str(number) * 500_000)
+        return "end"
+
 @large.on("message")
 def send_much(msg):
     return b"x" * 16_000_000
@@ -94,6 +101,14 @@ def test_pings_do_not_make_a_slow_reader_of_a_large_message_a_slow_consumer(serv
         while (found := client.read_frame()) == (PING, b""):
             pass
         assert found == (PONG, b"two")
+
+
+def test_what_connect_sends_to_itself_all_arrives_however_much_it_is(server: Server) -> None:
+    with unharmed(server), RawClient(server, "/large?snapshot") as client:
+        assert client.read_frames(8) == [said(str(number) * 500_000) for number in range(8)]
+        while (found := client.read_frame()) == (PING, b""):
+            pass
+        assert found == said("end")
 
 
 def test_the_body_of_an_upgrade_request_is_empty_to_whoever_reads_it(server: Server) -> None:
