@@ -28,6 +28,8 @@ def message(ws, msg):
         return "closing"
     if msg == "who am I?":
         return [ws.remote_addr, ws.headers["Host"], ws.id]
+    if msg == "interrupt":
+        raise KeyboardInterrupt
     if msg == "be busy":
         print("busy", flush=True)
         gevent.monkey.get_original("time", "sleep")(0.5)

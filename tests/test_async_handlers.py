@@ -177,6 +177,13 @@ async def mixed_message():
 def mixed_close():
     return "def again"
 
+hidden = WebSocket(app, "/hidden")
+
+def decorator(handler):
+    return lambda ws, msg: handler(ws)
+
+hidden.on("message")(decorator(sleep))
+
 @app.get("/async_view")
 async def async_view():
     await asyncio.sleep(0.05)
@@ -355,6 +362,12 @@ def test_flasks_async_views_are_not_disturbed(server: Server) -> None:
         client.say("background")
         assert server.get("/async_view") == "from an async view"
         assert client.read_frames(2) == [said("returned"), said("from a task that outlived its handler")]
+
+
+def test_a_coroutine_under_a_decorator_that_hides_it_is_awaited_all_the_same(server: Server) -> None:
+    with RawClient(server, "/hidden") as client:
+        client.say("hello")
+        assert client.read_frame() == said("slept")
 
 
 def test_a_coroutine_that_waits_holds_up_only_its_own_connection(server: Server) -> None:

@@ -61,6 +61,27 @@ impatient_async = WebSocket(app, "/impatient_async", max_outbox_size=200_000, pi
 impatient_async.on("message")(flood_itself_async)
 impatient_async.on("close")(closed)
 
+rash = WebSocket(app, "/rash", max_outbox_size=200_000)
+
+@rash.on("message")
+async def flood_without_waiting(ws, msg):
+    for _ in range(int(msg)):
+        ws.sync_send_to(ws.id, "x" * 10_000)
+
+rash.on("close")(closed)
+
+limited = WebSocket(app, "/limited", max_outbox_size=200_000)
+
+@limited.on("message")
+def flood_for_a_while(ws, msg):
+    try:
+        with gevent.Timeout(0.2):
+            for _ in range(int(msg)):
+                ws.sync_send_to(ws.id, "x" * 10_000)
+    except gevent.Timeout:
+        note(ws, "timed out")
+    return "done"
+
 pusher = WebSocket(app, "/pusher", close_timeout=0.5, max_outbox_size=200_000)
 pusher.on("close")(closed)
 
@@ -163,6 +184,21 @@ def test_who_sends_to_itself_and_is_never_read_gives_up_after_ping_timeout(
         wait_for(lambda: (1008, "slow consumer") in server.notes(key), "the end of the slow client")
         assert client.read_to_end()[-1] in (FIN, RESET)
     assert server.notes(key).count((1008, "slow consumer")) == 1
+
+
+def test_a_coroutine_that_sends_to_itself_without_awaiting_is_told_to_await(server: Server, key: str) -> None:
+    with unharmed(server), slow_client(server, f"/rash?notes={key}") as client:
+        client.say("5000")
+        assert server.notes(key, 1) == [(1011, "internal error")]
+    server.wait_for_log("write `await ws.async_send_to(...)`, which waits for it")
+
+
+def test_a_timeout_of_the_handlers_own_ends_its_wait_for_a_slow_client(server: Server, key: str) -> None:
+    with unharmed(server), slow_client(server, f"/limited?notes={key}") as client:
+        client.say("5000")
+        assert server.notes(key, 1) == [("timed out",)]
+        client.close()
+        assert client.read_to_end()[-3:] == [said("done"), closed(1000), FIN]
 
 
 def resident_memory(server: Server) -> int:

@@ -70,9 +70,9 @@ def test_a_broken_frame_is_answered_with_its_close_code(case: Case, name: str) -
         client.send(text("before"))
         client.send(data)
         assert client.read_text() == "before"
-        found, said = client.read_close()
+        found, why = client.read_close()
         assert found == code
-        assert reason in said
+        assert reason in why
         assert client.has_ended()
     case.expect_closed(tag, code)
 
@@ -94,8 +94,8 @@ def test_broken_frames_end_one_connection_each_in_gunicorn_too(start_server: Sta
         for data, code, reason in BROKEN_FRAMES.values():
             with RawClient(server) as client:
                 client.send(data)
-                found, said = client.read_close()
-                assert (found, reason in said) == (code, True)
+                found, why = client.read_close()
+                assert (found, reason in why) == (code, True)
                 assert client.has_ended()
     assert "Traceback" not in server.log()
 

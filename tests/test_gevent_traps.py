@@ -9,14 +9,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from .client_frames import close, request, text
+from .client_frames import PING, close, request, text
 from .conftest import StartServer
 from .harness import Server, unharmed
 from .program import DEADLINE, wait_for
-from .raw_client import DROPS, RawClient
+from .raw_client import DROPS, FIN, RawClient, closed, said
 
 SOURCE = """
 websocket = WebSocket(app, "/web_socket")
+lively = WebSocket(app, "/lively", ping_interval=0.1)
 hub = gevent.get_hub()
 greenlets = {}
 connectors = {}
@@ -52,6 +53,9 @@ def close(ws):
     greenlets.pop(tag, None)
     print("closed", tag, ws.close_code, flush=True)
     return "bye"
+
+lively.on("connect")(connect)
+lively.on("close")(close)
 
 crowd = WebSocket(app, "/crowd")
 
@@ -155,18 +159,21 @@ def expect_closed_once(server: Server, tag: str, code: int) -> None:
 # Callbacks of the hub
 
 
-def test_a_fault_in_a_hub_callback_ends_one_connection_and_is_logged(server: Server, tag: str) -> None:
+@pytest.mark.parametrize(("path", "what"), [("/web_socket", "_reader"), ("/lively", "_next_ping")])
+def test_a_fault_in_a_hub_callback_ends_one_connection_and_is_logged(
+    server: Server, tag: str, path: str, what: str
+) -> None:
     before = server.vitals()["counters"].get("callback_errors", 0)
-    with RawClient(server, f"/web_socket?tag={tag}") as client, RawClient(server) as other:
-        server.get(f"/sabotage/{tag}/_reader")
-        client.send(text("x"))
-        assert client.read_text() == "bye"
-        assert client.read_close()[0] == 1011
-        assert client.has_ended()
-        other.send(text("x"))
+    begin = len(server.log())
+    with RawClient(server, f"{path}?tag={tag}") as client, RawClient(server) as other:
+        server.get(f"/sabotage/{tag}/{what}")
+        client.say("x")
+        frames = [frame for frame in client.read_to_end() if frame[0] != PING]
+        assert frames == [said("bye"), closed(1011, "internal error"), FIN]
+        other.say("x")
         assert other.read_text() == "x"
     expect_closed_once(server, tag, 1011)
-    server.wait_for_log("a fault in gws ended one connection")
+    wait_for(lambda: "a fault in gws ended one connection" in server.log()[begin:], "the fault in the log")
     assert server.vitals()["counters"]["callback_errors"] == before + 1
 
 

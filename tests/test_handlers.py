@@ -123,6 +123,12 @@ def test_an_unknown_parameter_is_a_type_error_that_lists_the_known_ones(
     )
 
 
+@pytest.mark.parametrize("name", ["ws", "msg", "global_dependencies"])
+def test_a_variable_of_the_url_with_the_name_of_another_parameter_is_a_type_error(name: str) -> None:
+    with pytest.raises(TypeError, match=f"the URL variable '{name}' has the name of another parameter"):
+        bind(lambda ws: ws, DEPENDENCIES, ("room", name))
+
+
 def test_an_unknown_parameter_of_an_async_handler_is_the_same() -> None:
     async def handler(ws: object, who: object) -> None:
         pass

@@ -90,6 +90,7 @@ def tell(ws, msg):
         "id": ws.id, "headers": ws.headers.get("X-Signal"), "user agent": ws.headers.get("User-Agent"),
         "cookies": dict(ws.cookies), "remote_addr": ws.remote_addr, "path_params": dict(ws.path_params),
         "close_code": ws.close_code, "close_reason": ws.close_reason, "connector": isinstance(ws, WebSocketConnector),
+        "repr": repr(ws).replace(ws.id, "<id>"),
     }
 
 @facts.on("close")
@@ -221,6 +222,7 @@ def test_ws_knows_its_request(server: Server, key: str) -> None:
             "close_code": None,
             "close_reason": None,
             "connector": True,
+            "repr": "<WebSocketConnector <id> /facts/cave/down/here>",
         }
         client.close(4321, "why")
         assert server.notes(key, 1) == [(4321, "why", "cave", "bat", "127.0.0.1")]

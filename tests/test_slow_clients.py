@@ -125,12 +125,12 @@ def test_every_ping_of_a_flood_is_answered_in_order(case: Case) -> None:
         thread.join(DEADLINE)
 
 
-def test_200_000_empty_messages_are_handled_one_by_one(case: Case) -> None:
+def test_a_million_empty_messages_are_handled_one_by_one(case: Case) -> None:
     before = case.server.reset_peak_memory()
     with RawClient(case.server, "/counting") as client:
         block = frame(TEXT) * 10_000
-        for _ in range(20):
+        for _ in range(100):
             client.send(block)
         client.send(text("how many?"))
-        assert client.read_text() == "200000"
+        assert client.read_text() == "1000000"
     assert case.server.peak_memory() - before < 8 * MIB

@@ -13,7 +13,7 @@ from .conftest import StartServer
 from .conversation import SOURCE
 from .harness import Server
 from .program import DEADLINE, wait_for
-from .raw_client import RawClient
+from .raw_client import FIN, RawClient, closed
 
 
 def attach(
@@ -95,3 +95,17 @@ def test_a_stop_with_nobody_attached_is_quick(start_server: StartServer, way: st
         assert client.recv(timeout=DEADLINE) == "x"
     with server.stopping(signal.SIGINT):
         pass
+
+
+def test_a_keyboard_interrupt_in_a_handler_stops_the_program_in_order(start_server: StartServer) -> None:
+    server = start_server(SOURCE)
+    with RawClient(server) as interrupting, RawClient(server) as other:
+        interrupting.say("interrupt")
+        assert interrupting.read_to_end() == [closed(1011, "internal error"), FIN]
+        assert other.read_frame() == closed(1001, "going away")
+        other.close(1001)
+        assert other.has_ended()
+    # What a shell shows of a program that Ctrl-C has ended.
+    assert server.wait() == -signal.SIGINT
+    assert "KeyboardInterrupt" in server.log()
+    assert server.log().count("closed 1001") == server.log().count("closed 1011") == 1
