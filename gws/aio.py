@@ -48,7 +48,9 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
         if not task.done():
             _wait(loop, task)
         return task.result()
-    except BlockingSwitchOutError as error:
+    except BaseException as error:
+        if not _has_blocked(error):
+            raise
         raise WouldBlockError(
             "A coroutine made a gevent call that blocks, which would stop every connection: "
             "await asyncio.sleep(...) or another asyncio call instead, or make the handler a plain `def`"
@@ -56,6 +58,14 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
     finally:
         # The task holds its exception, and the exception this frame: do not close the circle.
         del task
+
+
+def _has_blocked(error: BaseException) -> bool:
+    """Whether the error is gevent's refusal to block, or a group with one in it, as a TaskGroup raises it."""
+    subgroup = getattr(error, "subgroup", None)
+    if subgroup is not None:
+        return subgroup(BlockingSwitchOutError) is not None
+    return isinstance(error, BlockingSwitchOutError)
 
 
 def _wait(loop: HubLoop, task: asyncio.Task[Any]) -> None:

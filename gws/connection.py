@@ -6,6 +6,7 @@ own greenlet, which takes them in batches with `receive` and is switched to by n
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -244,16 +245,22 @@ class Connection(Transport):
         """Send Close, wait for the peer's or the deadline, FIN. Own greenlet, when nothing is left to say."""
         try:
             self._queue_close()
-            self._wait_until(self._is_finished, self._settings.close_timeout)
-            if self.ending is FAILED and self.state is CLOSING and not self.outbox_size:
-                self._linger()
+            self._start_timer(self._settings.close_timeout, self._on_overdue)
+            self._wait_for(self._is_finished)
+            if self.ending is FAILED and self.state is CLOSING:
+                self._shut_down()
+                self._resume_reading()
+                self._start_timer(min(LINGER, self._settings.close_timeout), self._on_overdue)
+                self._wait_for(lambda: self.state is CLOSED)
         finally:
             self._release()
 
-    def _linger(self) -> None:
-        self._shut_down()
-        self._resume_reading()
-        self._wait_until(lambda: self.state is CLOSED, min(LINGER, self._settings.close_timeout))
+    def _wait_for(self, condition: Callable[[], bool]) -> None:
+        """Wait in a greenlet for a condition that holds once the socket is closed, as the timer sees to."""
+        while not condition():
+            # One that a handler has left running is nothing to the connection.
+            with contextlib.suppress(gevent.Timeout):
+                self.changed().wait()
 
     def _is_finished(self) -> bool:
         if self.state is CLOSED:

@@ -23,7 +23,6 @@ class WebSocketConnector:
     """One connection, as its handlers and whoever they hand it to see it.
 
     Attributes:
-        id: the connection's id, a UUID; whoever has it may send to the connection.
         path_params: the variables of the URL rule.
     """
 
@@ -32,10 +31,10 @@ class WebSocketConnector:
         "_accept",
         "_connection",
         "_endpoint",
+        "_id",
         "_query_params",
         "_request",
         "_state",
-        "id",
         "path_params",
     )
 
@@ -47,7 +46,7 @@ class WebSocketConnector:
         path_params: Mapping[str, Any],
         accept: Callable[[], None],
     ) -> None:
-        self.id = new_id()
+        self._id = new_id()
         self.path_params = path_params
         self._endpoint = endpoint
         self._connection = connection
@@ -58,6 +57,11 @@ class WebSocketConnector:
 
     def __repr__(self) -> str:
         return f"<WebSocketConnector {self.id} {self._request.path}>"
+
+    @property
+    def id(self) -> str:
+        """The connection's id, a UUID; whoever has it may send to the connection."""
+        return self._id
 
     @property
     def query_params(self) -> QueryParams:
@@ -136,6 +140,7 @@ class WebSocketConnector:
         if queued and recipient_id == self.id:
             self._accept_if_full()
             await self._drained()
+        await self._end_burst()
         return queued
 
     def sync_broadcast(self, message: Message) -> None:
@@ -159,8 +164,7 @@ class WebSocketConnector:
         """
         _require_loop("async_broadcast", "sync_broadcast")
         self.sync_broadcast(message)
-        if self._connection.io.has_burst():
-            await asyncio.sleep(0)
+        await self._end_burst()
 
     def close(self, code: int = 1000, reason: str = "Connection closed") -> None:
         """Close the connection: out of the registry at once, then what runs is finished. Any greenlet, any thread.
@@ -173,14 +177,14 @@ class WebSocketConnector:
             reason: at most 123 bytes of UTF-8.
 
         Raises:
+            TypeError: the code is no `int`, or the reason no `str`.
             ValueError: a code or reason that may not be sent.
         """
         self._connection.io.call(self._connection.close, *check_close(code, reason))
 
     def _queue_for(self, recipient_id: str, frame: bytes) -> bool:
         if recipient_id == self.id and self._connection.in_connect:
-            deliver([self._connection], frame)
-            return True
+            return deliver([self._connection], frame)
         return registry.send_to(self._endpoint, recipient_id, frame)
 
     def _accept_if_full(self) -> None:
@@ -188,6 +192,11 @@ class WebSocketConnector:
         connection = self._connection
         if connection.in_connect and connection.outbox_size > HIGH_WATER and connection.io.is_current():
             self._accept()
+
+    async def _end_burst(self) -> None:
+        """Let the hub write when it is time to, as `HubIO.end_burst` does for a greenlet."""
+        if self._connection.io.has_burst():
+            await asyncio.sleep(0)
 
     async def _drained(self) -> None:
         connection = self._connection

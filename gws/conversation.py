@@ -84,8 +84,12 @@ class Conversation:
             HandshakeRefusedError: the connect handler took too long, or the process is stopping.
             Exception: what the connect handler raised, unless it has accepted: for Flask to answer.
         """
+        going_away.enter(self._connection)
         try:
             self._connected = self._connect()
+        except BaseException:
+            going_away.leave(self._connection)
+            raise
         finally:
             # Whatever came of it, nothing is left to accept, and the connection is reached by its id or not at all.
             self._handshake = None
@@ -143,7 +147,6 @@ class Conversation:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
-        going_away.enter(self._connection)
         self._connection.open(socket, head, received)
 
     def _session_cookies(self) -> list[tuple[str, str]]:

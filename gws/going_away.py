@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 import signal
+import weakref
 from collections.abc import Callable
 from types import FrameType
 from typing import Final
 
 import gevent
 from gevent.event import Event
+from gevent.pywsgi import WSGIServer
 
 from .connection import Connection
 from .protocol.frames import GOING_AWAY
@@ -20,6 +22,7 @@ under the 5 seconds in which a stopping process is expected to be gone."""
 LAST_WORDS: Final = 1.0
 """Seconds for the close handlers of those that were cut off."""
 
+_servers: weakref.WeakSet[WSGIServer] = weakref.WeakSet()
 _live: set[Connection] = set()
 _all_gone = Event()
 _begun = False
@@ -39,8 +42,13 @@ def begin_serving() -> None:
     _begun = False
 
 
+def add_server(server: WSGIServer) -> None:
+    """Have a stop close this server's listener before anything else: clients that come later find another worker."""
+    _servers.add(server)
+
+
 def enter(connection: Connection) -> None:
-    """Count a connection among those to end."""
+    """Count a connection, whose handshake may still be under way, among those to end."""
     _live.add(connection)
     _all_gone.clear()
 
@@ -53,9 +61,11 @@ def leave(connection: Connection) -> None:
 
 
 def close_all() -> None:
-    """Close every connection with 1001 and wait for their close handlers, `GRACE` and `LAST_WORDS` at most."""
+    """Accept nobody more, close every connection with 1001, and wait `GRACE` and `LAST_WORDS` at most for their end."""
     global _begun
     _begun = True
+    for server in tuple(_servers):
+        server.close()
     for connection in tuple(_live):
         connection.close(GOING_AWAY, "going away")
     if _live and not _all_gone.wait(GRACE):

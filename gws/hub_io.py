@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 import logging
+import time
 from asyncio.events import _get_running_loop
-from collections import Counter
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol, TypeVar
 
 import gevent
@@ -19,7 +20,7 @@ logger = logging.getLogger("gws")
 
 counters: Counter[str] = Counter()
 """What was given up since the process began, in connections: `slow_consumers` and `keepalive_timeouts` were dropped,
-`callback_errors` met a fault of gws itself."""
+`callback_errors` met a fault of gws itself; messages of other threads that were given up are `undelivered`."""
 
 get_thread: Callable[[], int] = monkey.get_original("_thread", "get_ident")
 """The native thread that runs; monkey patching makes the usual one name the greenlet."""
@@ -32,9 +33,19 @@ BURST_SIZE: Final = 256 * 1024
 """Bytes that a greenlet may queue for one connection before it lets the hub write, so that a burst does not make a
 client that reads look like one that does not."""
 
+MAX_HANDED_OVER: Final = 64
+"""Messages of other threads that may wait for a hub, of `BURST_SIZE` bytes in all; then the thread waits."""
+HAND_OVER_TIMEOUT: Final = 5.0
+"""Seconds for which a thread waits: by then a handler has held the hub up for as long, and nobody is served at all."""
+
+_sleep_in_thread: Callable[[float], None] = monkey.get_original("time", "sleep")
+
 
 class CanFlush(Protocol):
     """A connection, as far as its hub is concerned."""
+
+    def queue(self, frame: bytes) -> bool:
+        """Queue a frame, without waiting."""
 
     def flush(self) -> None:
         """Send what is queued, without waiting."""
@@ -51,13 +62,17 @@ def hub_callback(method: Callable[[_Connection], None]) -> Callable[[_Connection
 
     @functools.wraps(method)
     def guarded(self: _Connection) -> None:
-        try:
-            method(self)
-        except Exception as error:
-            report_fault(error)
-            self.crash()
+        _guard(self, method, self)
 
     return guarded
+
+
+def _guard(connection: CanFlush, function: Callable[..., object], *arguments: object) -> None:
+    try:
+        function(*arguments)
+    except Exception as error:
+        report_fault(error)
+        connection.crash()
 
 
 def report_fault(error: Exception) -> None:
@@ -76,6 +91,8 @@ class HubIO:
         self.thread: int = hub.thread_ident
         self.buffer = memoryview(bytearray(RECEIVE_SIZE))
         self._dirty: list[CanFlush] = []
+        self._handed_over: deque[tuple[Sequence[CanFlush], bytes]] = deque()
+        """Frames from other threads, and whom they are for."""
         self._burst = 0
         """Bytes queued for any one connection, at most, since the hub last flushed."""
 
@@ -84,6 +101,22 @@ class HubIO:
         if not self._dirty:
             self.loop.run_callback(self._flush)
         self._dirty.append(connection)
+
+    def hand_over(self, connections: Sequence[CanFlush], frame: bytes) -> bool:
+        """Queue a frame on connections of this hub. Any other thread, which waits while this one is behind.
+
+        Returns:
+            Whether the hub takes it; False when it has taken nothing for `HAND_OVER_TIMEOUT`.
+        """
+        deadline = time.monotonic() + HAND_OVER_TIMEOUT
+        while self._is_behind():
+            if time.monotonic() > deadline:
+                counters["undelivered"] += len(connections)
+                return False
+            _pause()
+        self._handed_over.append((connections, frame))
+        self.loop.run_callback_threadsafe(self._take_over)
+        return True
 
     def call(self, function: Callable[..., object], *args: object) -> None:
         """Call in the hub's thread: now if this is it, else as soon as the hub can. Any thread."""
@@ -115,15 +148,20 @@ class HubIO:
         """Whether it is time to let the hub write."""
         return self._burst > BURST_SIZE
 
+    def _is_behind(self) -> bool:
+        waiting = self._handed_over.copy()
+        return len(waiting) >= MAX_HANDED_OVER or sum(len(frame) for _, frame in waiting) > BURST_SIZE
+
+    def _take_over(self) -> None:
+        connections, frame = self._handed_over.popleft()
+        for connection in connections:
+            _guard(connection, connection.queue, frame)
+
     def _flush(self) -> None:
         dirty, self._dirty = self._dirty, []
         self._burst = 0
         for connection in dirty:
-            try:
-                connection.flush()
-            except Exception as error:
-                report_fault(error)
-                connection.crash()
+            _guard(connection, connection.flush)
 
 
 _of_hub: dict[Any, HubIO] = {}
@@ -137,3 +175,11 @@ def get_hub_io() -> HubIO:
     if found is None:
         found = _of_hub[hub] = HubIO(hub)
     return found
+
+
+def _pause() -> None:
+    """A millisecond for other threads, and for the other greenlets of this one if it serves connections too."""
+    if any(io.may_wait() for io in list(_of_hub.values())):
+        gevent.sleep(0.001)
+    else:
+        _sleep_in_thread(0.001)

@@ -5,21 +5,26 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable
 
 from .connection import Connection
-from .hub_io import get_thread
+from .hub_io import HubIO, get_thread
 
 
-def deliver(connections: Iterable[Connection], frame: bytes) -> None:
-    """Queue one frame on each connection. Any greenlet, any thread; waits for no client."""
+def deliver(connections: Iterable[Connection], frame: bytes) -> bool:
+    """Queue one frame on each connection; False if a hub took none. Any greenlet, any thread; waits for no client."""
     thread = get_thread()
     io = None
+    elsewhere: dict[HubIO, list[Connection]] = {}
     for connection in connections:
         if connection.io.thread == thread:
             io = connection.io
             connection.queue(frame)
         else:
-            connection.io.loop.run_callback_threadsafe(connection.queue, frame)
+            elsewhere.setdefault(connection.io, []).append(connection)
     if io is not None:
         io.end_burst(len(frame))
+    taken = True
+    for other, members in elsewhere.items():
+        taken = other.hand_over(members, frame) and taken
+    return taken
 
 
 class Registry:
@@ -52,10 +57,7 @@ class Registry:
     def send_to(self, endpoint: Hashable, connection_id: object, frame: bytes) -> bool:
         """Queue a frame for one connection; False when the endpoint has none of that id. Any greenlet, any thread."""
         connection = self.get(endpoint, connection_id)
-        if connection is None:
-            return False
-        deliver([connection], frame)
-        return True
+        return connection is not None and deliver([connection], frame)
 
     def broadcast(self, endpoint: Hashable, frame: bytes) -> None:
         """Queue a frame for every connection of the endpoint. Any greenlet, any thread."""

@@ -71,7 +71,8 @@ class UpgradeHandler(WSGIHandler):
         """
         try:
             request = super().read_request(raw_requestline)
-        except HTTPException as error:
+        except (HTTPException, IndexError) as error:
+            # IndexError: of a version without a dot.
             raise ValueError(f"bad request head: {error!r}") from error
         except OSError as error:
             raise gevent.GreenletExit from error
@@ -149,6 +150,7 @@ class UpgradeServer(WSGIServer):
         config = application.config if isinstance(application, Flask) else {}
         self.handshake_timeout = from_config(config, {}).handshake_timeout
         self.keepalive_timeout = self.handshake_timeout if keepalive is None else keepalive
+        going_away.add_server(self)
 
     def wrap_socket_and_handle(self, client_socket: Any, address: Any) -> Any:
         """Shake hands for TLS, in time, and serve."""
@@ -204,7 +206,6 @@ def _serve_until_told(server: UpgradeServer) -> None:
     try:
         told.wait()
     finally:
-        server.close()
         going_away.close_all()
         server.stop(timeout=0)
         for watcher in watchers:

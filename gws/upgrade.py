@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import gevent
 import gevent.ssl
-from flask import Blueprint, Flask, Response, current_app, request
+from flask import Blueprint, Flask, Response, current_app
 from flask.sansio.blueprints import BlueprintSetupState
 from gevent import monkey
 from gevent.pywsgi import Input
@@ -115,6 +115,7 @@ def find_upgrade(environ: dict[str, Any]) -> Upgrade:
     if isinstance(theirs, GeventWebSocket):
         # Its gunicorn worker is not ours: this is the first that gws hears of the process that it serves in.
         going_away.install_signal_handlers()
+        going_away.add_server(theirs.handler.server)
         return GeventWebSocketUpgrade(theirs)
     raise HandshakeRefusedError(
         501,
@@ -129,7 +130,7 @@ def install(app: Flask | Blueprint) -> None:
         app.record(_install_later)
     elif "gws" not in app.extensions:
         app.extensions["gws"] = True
-        app.after_request(_close_refused)
+        app.wsgi_app = _closing_refused(app.wsgi_app)  # type: ignore[method-assign] # as Flask has it done
 
 
 def _install_later(state: BlueprintSetupState) -> None:
@@ -137,15 +138,33 @@ def _install_later(state: BlueprintSetupState) -> None:
     install(state.app)
 
 
-def _close_refused(response: Response) -> Response:
-    """Tell a client that has its 101 already why it is refused."""
-    websocket = request.environ.get("wsgi.websocket")
-    if isinstance(websocket, GeventWebSocket) and not websocket.closed:
-        code = INTERNAL_ERROR if response.status_code >= 500 else POLICY_VIOLATION
+def _closing_refused(wsgi_app: Any) -> Any:
+    """WSGI middleware that tells a client that has its 101 already why it is refused."""
+
+    def application(environ: dict[str, Any], start_response: Any) -> Any:
+        websocket = environ.get("wsgi.websocket")
+        if not isinstance(websocket, GeventWebSocket):
+            return wsgi_app(environ, start_response)
+
+        def start(status: str, headers: Any, exc_info: Any = None) -> Any:
+            _close_refused(websocket, status)
+            return start_response(status, headers, exc_info)
+
+        try:
+            return wsgi_app(environ, start)
+        except BaseException:
+            _close_refused(websocket, "500 INTERNAL SERVER ERROR")
+            raise
+
+    return application
+
+
+def _close_refused(websocket: GeventWebSocket, status: str) -> None:
+    if not websocket.closed:
+        code = INTERNAL_ERROR if status >= "500" else POLICY_VIOLATION
         # Not with its own `close`, which leaves the code out.
-        websocket.raw_write(encode_close(Close(code, response.status[:100])))
+        websocket.raw_write(encode_close(Close(code, status[:100])))
         websocket.closed = True
-    return response
 
 
 def _drain(rfile: Any) -> bytes:

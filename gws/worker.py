@@ -26,7 +26,11 @@ class Worker(GeventPyWSGIWorker):
     def run(self) -> None:
         """Serve; a browser's idle connection, which a stop waits for, lasts for gunicorn's `--keep-alive`."""
         self.server_class = functools.partial(WorkerServer, keepalive=self.cfg.keepalive)
-        super().run()
+        try:
+            super().run()
+        finally:
+            # A KeyboardInterrupt of a handler's, or a master that is gone, ends `run` without a signal.
+            going_away.close_all()
 
     def init_signals(self) -> None:
         """Put gws before gunicorn's own handling of SIGTERM, SIGQUIT and SIGINT."""

@@ -12,7 +12,7 @@ from .client_frames import PING, PONG, TEXT, close, frame, request, text
 from .conftest import StartServer
 from .harness import WAYS, Server, unharmed
 from .program import DEADLINE
-from .raw_client import RawClient
+from .raw_client import FIN, RawClient, closed
 
 BROKEN_HANDSHAKES = {
     "no key": (request(without="Sec-WebSocket-Key"), 400),
@@ -40,6 +40,7 @@ BROKEN_HANDSHAKES = {
     "a negative content length": (request(Content_Length="-1"), 400),
     "HTTP/2": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
     "HTTP/x": (request(start="GET {} HTTP/x"), 400),
+    "HTTP/1": (request(start="GET {} HTTP/1"), 400),
 }
 """What is no opening handshake (RFC 6455 §4.2.1), and the HTTP status due."""
 
@@ -93,6 +94,26 @@ def test_broken_handshakes_open_nothing_in_gevent_websockets_worker_either(start
                 else:
                     assert status >= 400, name
         assert "closed " not in server.log()[begin:]
+
+
+@pytest.mark.parametrize("error", ["ValueError", "gevent.Timeout"])
+def test_gevent_websockets_client_is_told_of_an_error_that_leaves_the_application(
+    start_server: StartServer, error: str
+) -> None:
+    server = start_server(
+        f"""
+        app.config["PROPAGATE_EXCEPTIONS"] = True
+        websocket = WebSocket(app, "/web_socket")
+
+        @app.before_request
+        def check():
+            if "raise" in flask.request.args:
+                raise {error}(5)
+        """,
+        "geventwebsocket",
+    )
+    with unharmed(server), RawClient(server, "/web_socket?raise") as client:
+        assert client.read_to_end() == [closed(1011, "500 INTERNAL SERVER ERROR"), FIN]
 
 
 def status_of(server: Server, data: bytes) -> int | None:

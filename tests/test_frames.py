@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -96,10 +97,10 @@ def test_a_code_out_of_range_is_refused() -> None:
             frames.check_close(code, "")
 
 
-@pytest.mark.parametrize("code", [1000.0, 3000.5])
-def test_a_code_that_is_no_integer_is_refused(code: Any) -> None:
-    with pytest.raises((TypeError, ValueError)):
-        frames.check_close(code, "")
+@pytest.mark.parametrize(("code", "reason"), [(1000.0, ""), ("1000", ""), (1000, b"bye"), (1000, None)])
+def test_a_code_that_is_no_int_or_a_reason_that_is_no_str_is_refused(code: Any, reason: Any) -> None:
+    with pytest.raises(TypeError, match=re.escape(f"an int and a str, not {code!r} and {reason!r}")):
+        frames.check_close(code, reason)
 
 
 def test_a_reason_of_123_bytes_fits() -> None:

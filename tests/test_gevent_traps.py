@@ -286,6 +286,25 @@ def test_somebody_elses_timeout_between_two_messages_ends_nothing(server: Server
         assert f"closed {tag}" not in server.log()
 
 
+def test_somebody_elses_timeout_while_the_connection_closes_does_not_cut_the_close_short(
+    server: Server, tag: str
+) -> None:
+    with RawClient(server, f"/web_socket?tag={tag}") as client:
+        client.say("wait")
+        server.wait_for_log(f"waits {tag}")
+        server.get(f"/keep/{tag}")
+        server.get(f"/kill/{tag}/GreenletExit")
+        assert client.read_frames(2) == [said("bye"), closed(1001, "going away")]
+        for _ in range(3):
+            server.get("/kill/kept/Timeout")
+        client.socket.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            client.socket.recv(1)
+        client.close(1001)
+        assert client.has_ended()
+    expect_closed_once(server, tag, 1001)
+
+
 # Broadcasts while members come and go
 
 

@@ -333,3 +333,66 @@ def test_a_burst_of_broadcasts_does_not_make_clients_that_read_look_slow(
         assert all(mine == theirs for mine, theirs in pairs)
         assert one.read_frame() == said("done")
     assert server.vitals()["counters"] == {}
+
+
+@pytest.mark.parametrize("kind", ["def", "async def"])
+def test_a_burst_to_one_lets_the_others_be_heard(start_server: StartServer, kind: str) -> None:
+    send = "await ws.async_send_to" if kind == "async def" else "ws.sync_send_to"
+    server = start_server(
+        f"""
+        websocket = WebSocket(app, "/web_socket", max_outbox_size=100_000_000)
+        heard = gevent.event.Event()
+
+        @websocket.on("connect")
+        def connect(ws):
+            return ws.id
+
+        @websocket.on("message")
+        {kind} message(ws, msg):
+            if msg == "I hear you":
+                heard.set()
+            else:
+                for number in range(200_000):
+                    {send}(msg, "x" * 100)
+                    if heard.is_set():
+                        break
+                return f"heard: {{heard.is_set()}}"
+        """
+    )
+    with RawClient(server) as sender, RawClient(server) as receiver:
+        sender.read_frame()
+        sender.say(receiver.read_text())
+        receiver.read_frame()
+        receiver.say("I hear you")
+        assert sender.read_text() == "heard: True"
+
+
+def test_a_native_thread_is_held_back_while_the_hub_is_busy_and_gives_up_after_a_while(
+    start_server: StartServer,
+) -> None:
+    server = start_server(
+        """
+        from gevent import monkey
+        from gws import hub_io
+
+        hub_io.HAND_OVER_TIMEOUT = 0.5
+        sleep, native_thread = monkey.get_original("time", "sleep"), monkey.get_original("_thread", "start_new_thread")
+        websocket = WebSocket(app, "/web_socket")
+
+        @websocket.on("message")
+        def message(ws, msg):
+            sent = []
+            def send():
+                while not sent or sent[-1]:
+                    sent.append(websocket.send_to(ws.id, str(len(sent))))
+            native_thread(send, ())
+            sleep(0.25)
+            before = len(sent)
+            sleep(0.75)
+            return [before, sent.count(True), sent.count(False)]
+        """
+    )
+    with unharmed(server), RawClient(server) as client:
+        client.say("begin")
+        assert client.read_frames(65) == [said("[64, 64, 1]"), *(said(str(number)) for number in range(64))]
+    assert server.vitals()["counters"] == {"undelivered": 1}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+from pathlib import Path
 
 import pytest
 from websockets.sync.client import connect
@@ -97,15 +98,37 @@ def test_a_stop_with_nobody_attached_is_quick(start_server: StartServer, way: st
         pass
 
 
-def test_a_keyboard_interrupt_in_a_handler_stops_the_program_in_order(start_server: StartServer) -> None:
-    server = start_server(SOURCE)
+@pytest.mark.parametrize("own_way", ["python", "worker"])
+def test_a_keyboard_interrupt_in_a_handler_ends_the_process_in_order(
+    start_server: StartServer, own_way: str
+) -> None:
+    server = start_server(SOURCE, own_way)
     with RawClient(server) as interrupting, RawClient(server) as other:
         interrupting.say("interrupt")
         assert interrupting.read_to_end() == [closed(1011, "internal error"), FIN]
         assert other.read_frame() == closed(1001, "going away")
         other.close(1001)
         assert other.has_ended()
-    # What a shell shows of a program that Ctrl-C has ended.
-    assert server.wait() == -signal.SIGINT
+    if own_way == "python":
+        # What a shell shows of a program that Ctrl-C has ended.
+        assert server.wait() == -signal.SIGINT
+    else:
+        # gunicorn starts another worker.
+        assert server.get("/hello") == "hello"
     assert "KeyboardInterrupt" in server.log()
     assert server.log().count("closed 1001") == server.log().count("closed 1011") == 1
+
+
+@pytest.mark.parametrize("gunicorn", ["worker", "geventwebsocket"])
+def test_a_reload_refuses_nobody(start_server: StartServer, gunicorn: str) -> None:
+    server = start_server(SOURCE, gunicorn)
+    with RawClient(server, "/web_socket?pid") as client:
+        old = client.read_text()
+        server.tell(signal.SIGHUP)
+        assert client.read_close() == (1001, "going away")
+        # It does not answer, so its worker goes on for three seconds.
+        for _ in range(100):
+            with RawClient(server, "/web_socket?pid") as new:
+                assert new.status == 101
+                assert new.read_text() != old
+        assert Path(f"/proc/{old.rpartition(' ')[2]}").exists()

@@ -93,9 +93,12 @@ def check_close(code: int, reason: str) -> Close:
     """Whether an application may close with this code and reason.
 
     Raises:
+        TypeError: the code is no `int`, or the reason no `str`.
         ValueError: the code may not stand in a Close frame, or the reason is longer than 123 bytes of UTF-8.
     """
-    if not isinstance(code, int) or not _is_sendable(code):
+    if not isinstance(code, int) or not isinstance(reason, str):
+        raise TypeError(f"a connection is closed with an int and a str, not {code!r} and {reason!r}")
+    if not _is_sendable(code):
         raise ValueError(f"close code {code} may not be sent: use 1000-1003, 1007-1014 or 3000-4999")
     if len(reason.encode()) > MAX_CONTROL_PAYLOAD - 2:
         raise ValueError(f"a close reason holds at most 123 bytes of UTF-8, this one {len(reason.encode())}")

@@ -172,6 +172,21 @@ def test_a_gevent_call_that_blocks_is_an_error_that_says_what_to_do(
         assert isinstance(caught.value.__cause__, BlockingSwitchOutError)
 
 
+def test_a_gevent_call_that_blocks_in_a_task_group_says_the_same() -> None:
+    task_group = pytest.importorskip("asyncio.taskgroups").TaskGroup
+
+    async def block() -> None:
+        gevent.sleep(0)
+
+    async def both() -> None:
+        async with task_group() as group:
+            group.create_task(block())
+            group.create_task(wait_forever())
+
+    with pytest.raises(WouldBlockError, match="plain `def`"):
+        run(both())
+
+
 def test_a_greenlet_may_block_again_after_its_coroutine() -> None:
     run(asyncio.sleep(0))
     gevent.sleep(0)
