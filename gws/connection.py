@@ -184,12 +184,13 @@ class Connection(Transport):
             self._inbox.clear()
             return
         self._unhandled += len(data)
-        if self.ending is None and (
-            self._unhandled > MAX_INBOX_SIZE or len(self._inbox) > MAX_INBOX_MESSAGES
-        ):
-            self._pause_reading()
         if self._waiting:
             self._greenlet.switch()
+        if self._inbox and self.ending is None and self._is_inbox_full():
+            self._pause_reading()
+
+    def _is_inbox_full(self) -> bool:
+        return self._unhandled > MAX_INBOX_SIZE or len(self._inbox) > MAX_INBOX_MESSAGES
 
     def _bytes_expected(self) -> int:
         expected = 0 if self._reader is None else self._reader.bytes_expected

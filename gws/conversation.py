@@ -221,16 +221,15 @@ class Conversation:
                         self._globals.clear()
                 if connection.ending is OURS:
                     return False
-        except gevent.GreenletExit:
-            connection.close(GOING_AWAY, "going away")
-            return False
         except BaseException as error:
+            self._globals.clear()
             if isinstance(error, KeyboardInterrupt):
                 raise
-            self._fail(event, error)
+            if isinstance(error, gevent.GreenletExit):
+                connection.close(GOING_AWAY, "going away")
+            else:
+                self._fail(event, error)
             return False
-        finally:
-            self._globals.clear()
         return True
 
     def _say(self, result: object) -> None:
