@@ -2,10 +2,11 @@
 
 from .connector import WebSocketConnector
 from .flask_app import App, jsonify
+from .protocol.deflate import Compression
 from .query_params import QueryParams
 from .server import serve
 from .websocket import WebSocket
 
 __version__ = "0.1.0"
 
-__all__ = ["App", "QueryParams", "WebSocket", "WebSocketConnector", "jsonify", "serve"]
+__all__ = ["App", "Compression", "QueryParams", "WebSocket", "WebSocketConnector", "jsonify", "serve"]

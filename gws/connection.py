@@ -15,6 +15,7 @@ import gevent
 
 from .errors import ProtocolError
 from .hub_io import counters, hub_callback
+from .protocol.deflate import Inflater
 from .protocol.frames import (
     ABNORMAL,
     INTERNAL_ERROR,
@@ -107,7 +108,10 @@ class Connection(Transport):
             received: bytes that came behind the request.
         """
         self._reader = MessageReader(
-            self._inbox, self._answer_ping, max_message_size=self._settings.max_message_size
+            self._inbox,
+            self._answer_ping,
+            max_message_size=self._settings.max_message_size,
+            inflater=self._new_inflater(),
         )
         if head:
             self._outbox.insert(0, head)
@@ -116,6 +120,10 @@ class Connection(Transport):
         self._attach(socket)
         if received:
             self._receive_data(received)
+
+    def _new_inflater(self) -> Inflater | None:
+        """For compressed messages, if they were agreed on."""
+        return None
 
     def adopt(self) -> None:
         """Make the calling greenlet the connection's own, the one that receives and finishes."""

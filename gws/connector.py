@@ -24,6 +24,7 @@ class WebSocketConnector:
 
     Attributes:
         path_params: the variables of the URL rule.
+        subprotocol: what client and endpoint have agreed to speak (RFC 6455 §1.9), or None.
     """
 
     __slots__ = (
@@ -36,6 +37,7 @@ class WebSocketConnector:
         "_request",
         "_state",
         "path_params",
+        "subprotocol",
     )
 
     def __init__(
@@ -44,10 +46,12 @@ class WebSocketConnector:
         connection: Connection,
         request: Request,
         path_params: Mapping[str, Any],
+        subprotocol: str | None,
         accept: Callable[[], None],
     ) -> None:
         self._id = new_id()
         self.path_params = path_params
+        self.subprotocol = subprotocol
         self._endpoint = endpoint
         self._connection = connection
         self._request = request

@@ -13,6 +13,7 @@ from flask import Response, got_request_exception, request
 from flask.globals import app_ctx, request_ctx
 
 from . import aio, going_away
+from .compressed import CompressedConnection
 from .connection import Connection
 from .connector import WebSocketConnector
 from .errors import HandlerError, HandshakeRefusedError
@@ -61,13 +62,23 @@ class Conversation:
     def __init__(
         self, endpoint: WebSocket, settings: Settings, upgrade: Upgrade, path_params: Mapping[str, Any]
     ) -> None:
-        self._handshake: tuple[Upgrade, list[tuple[str, str]]] | None = (upgrade, _accept_handshake(settings))
+        accepted = _accept_handshake(settings, upgrade)
+        self._handshake: tuple[Upgrade, list[tuple[str, str]]] | None = (upgrade, accepted.headers)
         self._endpoint = endpoint
         self._app = request_ctx.app
         self._context = request_ctx.copy()
-        self._connection = Connection(settings, self._leave)
+        self._connection = (
+            CompressedConnection(settings, self._leave, accepted.agreement)
+            if accepted.agreement
+            else Connection(settings, self._leave)
+        )
         self._ws = WebSocketConnector(
-            endpoint, self._connection, self._context.request, path_params, self._accept
+            endpoint,
+            self._connection,
+            self._context.request,
+            path_params,
+            accepted.subprotocol,
+            self._accept,
         )
         self._deadline: gevent.Timeout | None = gevent.Timeout(settings.handshake_timeout)
         self._connected = False
@@ -263,14 +274,23 @@ class Conversation:
             self._app.logger.exception("a receiver of got_request_exception failed")
 
 
-def _accept_handshake(settings: Settings) -> list[tuple[str, str]]:
-    """The headers of the 101 for the current request."""
+def _accept_handshake(settings: Settings, upgrade: Upgrade) -> handshake.Accepted:
+    """What the current request is answered with, and what is agreed on."""
     _check_not_stopping()
-    headers = handshake.accept(request.method, request.environ["SERVER_PROTOCOL"], request.headers.items())
+    if settings.require_subprotocol and not upgrade.sends_head:
+        raise HandshakeRefusedError(501, "gevent-websocket's handler agrees on no subprotocol")
+    accepted = handshake.accept(
+        request.method,
+        request.environ["SERVER_PROTOCOL"],
+        request.headers.items(),
+        subprotocols=settings.subprotocols if upgrade.sends_head else (),
+        require_subprotocol=settings.require_subprotocol,
+        compression=settings.compression if upgrade.sends_head else None,
+    )
     # Not `host_url`, which spells an international domain as people do, and the Origin does not.
     own = f"{request.scheme}://{request.headers.get('Host', '')}"
     handshake.check_origin(request.headers.get("Origin"), own, settings.allowed_origins)
-    return headers
+    return accepted
 
 
 def _check_not_stopping() -> None:

@@ -1,4 +1,4 @@
-"""What the connections of one hub share: a receive buffer, and the outboxes to flush when the greenlet yields."""
+"""What the connections of one hub share: a receive buffer, compressors, and the outboxes to flush in its next turn."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from gevent import monkey
 from greenlet import greenlet
 
 from .hub_loop import HubLoop
+from .protocol.deflate import Compression, Deflater
 
 logger = logging.getLogger("gws")
 
@@ -90,6 +91,8 @@ class HubIO:
         """Without gevent's look for a `switch_out` hook, which is there for calls that may not block."""
         self.thread: int = hub.thread_ident
         self.buffer = memoryview(bytearray(RECEIVE_SIZE))
+        self.deflaters: dict[tuple[Compression, int], Deflater] = {}
+        """Those that connections without context takeover share, by window bits."""
         self._dirty: list[CanFlush] = []
         self._handed_over: deque[tuple[Sequence[CanFlush], bytes]] = deque()
         """Frames from other threads, and whom they are for."""

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from email.errors import MissingHeaderBodySeparatorDefect
 from http.client import HTTPException
 from typing import Any
 
@@ -83,12 +84,15 @@ class UpgradeHandler(WSGIHandler):
         """Parse the headers, of a head that is whole.
 
         Raises:
-            ValueError: the client has closed before the blank line; pywsgi takes that for the head's end.
+            ValueError: the client has closed before the blank line, which pywsgi takes for the head's end, or there is
+                a line without a colon, at which Python stops reading.
         """
         lines: Any = _Lines(rfile)
         message = super().MessageClass(lines, *options)
         if not lines.last:
             raise ValueError("the request's head is cut short")
+        if any(isinstance(defect, MissingHeaderBodySeparatorDefect) for defect in message.defects):
+            raise ValueError("a header has no colon")
         return message
 
     def run_application(self) -> None:

@@ -3,8 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from .protocol.deflate import Compression
+
+_NUMBERS = (
+    "max_message_size",
+    "max_outbox_size",
+    "handshake_timeout",
+    "ping_interval",
+    "ping_timeout",
+    "close_timeout",
+)
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+"""RFC 6455 §4.1: what a subprotocol's name is made of."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +41,12 @@ class Settings:
         allowed_origins: web pages of other origins that may connect: "https://app.example", patterns such as
             "https://*.example", or "*". Empty: pages of the same origin only, since a browser sends its cookies
             to any page's WebSocket (RFC 6455 §10.2).
+        subprotocols: those that the endpoint speaks, the best first; `ws.subprotocol` is the one that a client has
+            in common with it (RFC 6455 §1.9).
+        require_subprotocol: whether a client that speaks none of them is refused with 400. Most that offer none
+            are programs that never heard of it, so they are let in.
+        compression: True, or a `Compression`, to agree to permessage-deflate (RFC 7692). Off, since it takes several
+            times the CPU and the memory of a connection without, and short messages gain little.
     """
 
     max_message_size: int = 1024 * 1024
@@ -36,6 +56,9 @@ class Settings:
     ping_timeout: float = 20.0
     close_timeout: float = 5.0
     allowed_origins: Sequence[str] = ()
+    subprotocols: Sequence[str] = ()
+    require_subprotocol: bool = False
+    compression: Compression | None = None
 
     def __post_init__(self) -> None:
         """Refuse what could not work, while the application is being set up.
@@ -43,15 +66,23 @@ class Settings:
         Raises:
             TypeError, ValueError: naming the setting and what it takes.
         """
-        origins = self.allowed_origins
-        if not isinstance(origins, list | tuple) or not all(isinstance(origin, str) for origin in origins):
-            raise TypeError(f"allowed_origins is a list of origins, not {origins!r}")
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if field.name == "allowed_origins" or (value is None and field.name == "ping_interval"):
+        for name in ("allowed_origins", "subprotocols"):
+            value = getattr(self, name)
+            if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
+                raise TypeError(f"{name} is a list of strings, not {value!r}")
+        for subprotocol in self.subprotocols:
+            if not _TOKEN.fullmatch(subprotocol):
+                raise ValueError(f"{subprotocol!r} is not the name of a subprotocol")
+        if self.require_subprotocol and not self.subprotocols:
+            raise ValueError("require_subprotocol is nothing without subprotocols")
+        if not isinstance(self.compression, Compression | None):
+            raise TypeError(f"compression is True, False or a Compression, not {self.compression!r}")
+        for name in _NUMBERS:
+            value = getattr(self, name)
+            if value is None and name == "ping_interval":
                 continue
             if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-                raise ValueError(f"{field.name} is a number above zero, not {value!r}")
+                raise ValueError(f"{name} is a number above zero, not {value!r}")
 
 
 def from_config(config: Mapping[str, Any], arguments: Mapping[str, Any]) -> Settings:
@@ -63,4 +94,7 @@ def from_config(config: Mapping[str, Any], arguments: Mapping[str, Any]) -> Sett
     """
     names = [field.name for field in dataclasses.fields(Settings)]
     configured = {name: config[f"GWS_{name.upper()}"] for name in names if f"GWS_{name.upper()}" in config}
-    return Settings(**{**configured, **arguments})
+    values = {**configured, **arguments}
+    if isinstance(values.get("compression"), bool):
+        values["compression"] = Compression() if values["compression"] else None
+    return Settings(**values)

@@ -14,15 +14,13 @@ from typing import Any, Final
 
 import gevent
 import gevent.ssl
-from flask import Blueprint, Flask, Response, current_app
-from flask.sansio.blueprints import BlueprintSetupState
+from flask import Response, current_app
 from gevent import monkey
 from gevent.pywsgi import Input
 from geventwebsocket.websocket import WebSocket as GeventWebSocket
 
 from . import going_away
 from .errors import HandshakeRefusedError
-from .protocol.frames import INTERNAL_ERROR, POLICY_VIOLATION, Close, encode_close
 
 ENVIRON_KEY: Final = "gws.upgrade"
 """Where gws's own HTTP handler leaves its `Upgrade`."""
@@ -122,49 +120,6 @@ def find_upgrade(environ: dict[str, Any]) -> Upgrade:
         "this server cannot serve WebSockets; run the application with `gws.serve(app)`, `app.start()` "
         "or `gunicorn -k gws.worker.Worker`",
     )
-
-
-def install(app: Flask | Blueprint) -> None:
-    """Have an application, once, close what gevent-websocket has opened and the application refuses."""
-    if isinstance(app, Blueprint):
-        app.record(_install_later)
-    elif "gws" not in app.extensions:
-        app.extensions["gws"] = True
-        app.wsgi_app = _closing_refused(app.wsgi_app)  # type: ignore[method-assign] # as Flask has it done
-
-
-def _install_later(state: BlueprintSetupState) -> None:
-    assert isinstance(state.app, Flask)
-    install(state.app)
-
-
-def _closing_refused(wsgi_app: Any) -> Any:
-    """WSGI middleware that tells a client that has its 101 already why it is refused."""
-
-    def application(environ: dict[str, Any], start_response: Any) -> Any:
-        websocket = environ.get("wsgi.websocket")
-        if not isinstance(websocket, GeventWebSocket):
-            return wsgi_app(environ, start_response)
-
-        def start(status: str, headers: Any, exc_info: Any = None) -> Any:
-            _close_refused(websocket, status)
-            return start_response(status, headers, exc_info)
-
-        try:
-            return wsgi_app(environ, start)
-        except BaseException:
-            _close_refused(websocket, "500 INTERNAL SERVER ERROR")
-            raise
-
-    return application
-
-
-def _close_refused(websocket: GeventWebSocket, status: str) -> None:
-    if not websocket.closed:
-        code = INTERNAL_ERROR if status >= "500" else POLICY_VIOLATION
-        # Not with its own `close`, which leaves the code out.
-        websocket.raw_write(encode_close(Close(code, status[:100])))
-        websocket.closed = True
 
 
 def _drain(rfile: Any) -> bytes:

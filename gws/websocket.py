@@ -15,9 +15,10 @@ from .conversation import Conversation
 from .errors import HandshakeRefusedError
 from .handlers import Handler, bind, encode_message
 from .protocol.messages import Message
+from .refusal import install
 from .registry import registry
 from .settings import Settings, from_config
-from .upgrade import find_upgrade, install
+from .upgrade import find_upgrade
 
 logger = logging.getLogger("gws")
 

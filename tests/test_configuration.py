@@ -51,7 +51,7 @@ COMPLAINTS = {
     "close_timeout='5'": "ValueError: close_timeout is a number above zero, not '5'",
     "handshake_timeout=True": "Error: handshake_timeout is a number",
     "ping_interval=float('nan')": "ValueError: ping_interval is a number",
-    "allowed_origins='https://a.example'": "TypeError: allowed_origins is a list of origins",
+    "allowed_origins='https://a.example'": "TypeError: allowed_origins is a list of strings",
     "nonsense=1": "TypeError: ",
 }
 

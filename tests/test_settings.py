@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from gws.protocol.deflate import Compression
 from gws.settings import Settings, from_config
 
 DEFAULTS: dict[str, Any] = {
@@ -18,13 +19,31 @@ DEFAULTS: dict[str, Any] = {
     "ping_timeout": 20,
     "close_timeout": 5,
     "allowed_origins": (),
+    "subprotocols": (),
+    "require_subprotocol": False,
+    "compression": None,
 }
-NUMBERS = [name for name in DEFAULTS if name != "allowed_origins"]
+NUMBERS = [name for name, default in DEFAULTS.items() if type(default) is int]
+LISTS = [name for name, default in DEFAULTS.items() if default == ()]
+OTHERS: dict[str, tuple[Any, Any]] = {
+    "allowed_origins": (["a"], ["b"]),
+    "subprotocols": (["a"], ["b"]),
+    "compression": (Compression(level=1), Compression(level=2)),
+}
+"""Two values of each setting that is no number."""
+
+
+def two_values(name: str) -> tuple[Any, Any]:
+    return OTHERS.get(name, (3, 4))
+
+
+def as_dict(settings: Settings) -> dict[str, Any]:
+    return {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
 
 
 def test_the_defaults_are_those_of_the_design() -> None:
-    assert dataclasses.asdict(Settings()) == DEFAULTS
-    assert dataclasses.asdict(from_config({}, {})) == DEFAULTS
+    assert as_dict(Settings()) == DEFAULTS
+    assert as_dict(from_config({}, {})) == DEFAULTS
 
 
 def test_every_default_has_its_reason_in_the_docstring() -> None:
@@ -65,30 +84,54 @@ def test_only_pings_may_be_none(name: str) -> None:
         from_config({}, {name: None})
 
 
-@pytest.mark.parametrize("origins", [(), [], ["https://a.example"], ("*", "null")])
-def test_origins_are_a_list(origins: list[str] | tuple[str, ...]) -> None:
-    assert from_config({}, {"allowed_origins": origins}).allowed_origins == origins
-    assert from_config({"GWS_ALLOWED_ORIGINS": origins}, {}).allowed_origins == origins
+@pytest.mark.parametrize("name", LISTS)
+@pytest.mark.parametrize("value", [(), [], ["a"], ("*", "null")])
+def test_some_are_lists(name: str, value: list[str] | tuple[str, ...]) -> None:
+    assert getattr(from_config({}, {name: value}), name) == value
+    assert getattr(from_config({f"GWS_{name.upper()}": value}, {}), name) == value
 
 
-@pytest.mark.parametrize("origins", ["https://a.example", "*", "", None, 5, b"*", [b"*"], [None]])
-def test_origins_that_are_no_list_of_strings_are_refused(origins: object) -> None:
-    with pytest.raises((TypeError, ValueError), match="allowed_origins is a list of origins"):
-        from_config({}, {"allowed_origins": origins})
+@pytest.mark.parametrize("name", LISTS)
+@pytest.mark.parametrize("value", ["https://a.example", "*", "", None, 5, b"*", [b"*"], [None]])
+def test_what_is_no_list_of_strings_is_refused(name: str, value: object) -> None:
+    with pytest.raises(TypeError, match=f"{name} is a list of strings"):
+        from_config({}, {name: value})
 
 
-@pytest.mark.parametrize("name", DEFAULTS)
+@pytest.mark.parametrize("name", ["", "a b", "a,b", "ü", "a\n", '"a"', "a/b"])
+def test_a_subprotocol_that_no_header_can_carry_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="is not the name of a subprotocol"):
+        Settings(subprotocols=[name])
+
+
+def test_a_subprotocol_is_required_only_where_there_are_some() -> None:
+    assert Settings(subprotocols=["a"], require_subprotocol=True).require_subprotocol
+    with pytest.raises(ValueError, match="require_subprotocol is nothing without subprotocols"):
+        Settings(require_subprotocol=True)
+
+
+def test_compression_is_on_or_off_or_made_to_measure() -> None:
+    mine = Compression(level=9)
+    for value, expected in ((True, Compression()), (False, None), (None, None), (mine, mine)):
+        assert from_config({}, {"compression": value}).compression == expected
+        assert from_config({"GWS_COMPRESSION": value}, {}).compression == expected
+    for wrong in ("yes", 1, {"level": 9}):
+        with pytest.raises(TypeError, match="compression is True, False or a Compression"):
+            from_config({}, {"compression": wrong})
+
+
+@pytest.mark.parametrize("name", [*NUMBERS, *OTHERS])
 def test_an_argument_wins_over_the_applications_setting(name: str) -> None:
-    configured, argument = (["a"], ["b"]) if name == "allowed_origins" else (3, 4)
+    configured, argument = two_values(name)
     settings = from_config({f"GWS_{name.upper()}": configured}, {name: argument})
-    assert dataclasses.asdict(settings) == {**DEFAULTS, name: argument}
+    assert as_dict(settings) == {**DEFAULTS, name: argument}
 
 
-@pytest.mark.parametrize("name", DEFAULTS)
+@pytest.mark.parametrize("name", [*NUMBERS, *OTHERS])
 def test_the_applications_setting_wins_over_the_default(name: str) -> None:
-    configured = ["a"] if name == "allowed_origins" else 3
+    configured, _ = two_values(name)
     settings = from_config({f"GWS_{name.upper()}": configured, "SECRET_KEY": "x"}, {})
-    assert dataclasses.asdict(settings) == {**DEFAULTS, name: configured}
+    assert as_dict(settings) == {**DEFAULTS, name: configured}
 
 
 def test_a_setting_that_is_overridden_is_not_looked_at() -> None:

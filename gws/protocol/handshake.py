@@ -1,7 +1,8 @@
 """The opening handshake (RFC 6455 §4.2): an upgrade request in, the 101's head or a refusal out.
 
 The checks and the answer are those of the `websockets` package; what is decided here is what it leaves to its
-user: which browser origins are welcome, and the status that tells an old client which version to speak.
+user: which browser origins are welcome, whether a client must speak one of our subprotocols, and the status that
+tells an old client which version to speak.
 """
 
 from __future__ import annotations
@@ -9,14 +10,17 @@ from __future__ import annotations
 import fnmatch
 import logging
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from websockets.datastructures import Headers
-from websockets.exceptions import InvalidHandshake
+from websockets.exceptions import InvalidHandshake, NegotiationError
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
+from websockets.typing import Subprotocol
 
 from ..errors import HandshakeRefusedError
+from .deflate import Agreement, Compression, find_agreement
 
 _silent = logging.getLogger("gws.handshake.oracle")
 _silent.addHandler(logging.NullHandler())
@@ -25,13 +29,34 @@ _silent.propagate = False
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-def accept(method: str, protocol: str, headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """The headers of the 101 response.
+class Accepted(NamedTuple):
+    """A valid opening handshake, and what was agreed on in it."""
+
+    headers: list[tuple[str, str]]
+    """Those of the 101 response."""
+    subprotocol: str | None
+    agreement: Agreement | None
+    """On permessage-deflate."""
+
+
+def accept(
+    method: str,
+    protocol: str,
+    headers: Iterable[tuple[str, str]],
+    *,
+    subprotocols: Sequence[str] = (),
+    require_subprotocol: bool = False,
+    compression: Compression | None = None,
+) -> Accepted:
+    """Check an upgrade request, and agree on what is between the endpoints (RFC 6455 §4.2.2, §9.1).
 
     Args:
         method: the request's method.
         protocol: the request's version, such as "HTTP/1.1".
         headers: its headers.
+        subprotocols: those that are spoken, the best first.
+        require_subprotocol: whether a client that speaks none of them is refused.
+        compression: what to agree to; None to nothing.
 
     Raises:
         HandshakeRefusedError: the request is not a valid opening handshake.
@@ -57,11 +82,26 @@ def accept(method: str, protocol: str, headers: Iterable[tuple[str, str]]) -> li
             f"WebSocket version {', '.join(versions)!r} is not spoken here, 13 is",
             {"Sec-WebSocket-Version": "13"},
         )
-    response = ServerProtocol(logger=_silent).accept(request)
+
+    def select_subprotocol(_: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+        for subprotocol in subprotocols:
+            if subprotocol in offered:
+                return Subprotocol(subprotocol)
+        if require_subprotocol:
+            raise NegotiationError(f"no subprotocol in common; spoken are {', '.join(subprotocols)}")
+        return None
+
+    negotiation = ServerProtocol(
+        extensions=[compression.factory()] if compression else None,
+        select_subprotocol=select_subprotocol,
+        logger=_silent,
+    )
+    response = negotiation.accept(request)
     if response.status_code != 101:
         kept = {name: value for name, value in response.headers.raw_items() if name == "Upgrade"}
         raise HandshakeRefusedError(response.status_code, " ".join(response.body.decode().split()), kept)
-    return list(response.headers.raw_items())
+    agreement = find_agreement(negotiation.extensions)
+    return Accepted(list(response.headers.raw_items()), negotiation.subprotocol, agreement)
 
 
 def encode_response(headers: Iterable[tuple[str, str]]) -> bytes:

@@ -1,4 +1,4 @@
-"""Frames to messages: fragments, UTF-8, the size limit, control frames and the peer's Close.
+"""Frames to messages: fragments, decompression, UTF-8, the size limit, control frames and the peer's Close.
 
 Two ways lead through this file and give the same result. The plain one is `FrameReader` calling back for each
 frame. The quick one is the loop in `receive_data`, which takes whole, final, short text frames: they are most of
@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from ..errors import InvalidPayloadError, MessageTooBigError, ProtocolError
+from .deflate import Inflater
 from .frames import MAX_CONTROL_PAYLOAD, Close, FrameReader, Opcode, encode_frame, parse_close
 from .masking import apply_mask
 
@@ -27,13 +28,17 @@ class MessageReader:
     Args:
         messages: where complete messages are appended, in order.
         send: called with each frame that the protocol answers by itself (pongs).
-        max_message_size: bytes; a longer message raises as soon as a header announces it.
+        max_message_size: bytes; a longer message raises as soon as a header announces it, or as soon as a compressed
+            one has become as much.
+        inflater: for compressed messages, if permessage-deflate was agreed on.
     """
 
     __slots__ = (
         "_decoder",
         "_final",
         "_frames",
+        "_inflater",
+        "_is_compressed",
         "_opcode",
         "_parts",
         "_quick",
@@ -45,7 +50,12 @@ class MessageReader:
     )
 
     def __init__(
-        self, messages: list[Message], send: Callable[[bytes], object], *, max_message_size: int
+        self,
+        messages: list[Message],
+        send: Callable[[bytes], object],
+        *,
+        max_message_size: int,
+        inflater: Inflater | None = None,
     ) -> None:
         self.messages = messages
         self.max_message_size = max_message_size
@@ -54,13 +64,16 @@ class MessageReader:
         self._send = send
         self._quick = max_message_size >= MAX_CONTROL_PAYLOAD
         """Whether the next byte is the first of a message, and a short frame fits the limit."""
-        self._frames = FrameReader()
+        self._frames = FrameReader(allow_rsv1=inflater is not None)
+        self._inflater = inflater
+        self._is_compressed = False
+        """Whether the current message is."""
         self._opcode: Opcode | None = None
         """TEXT or BINARY while a message is being received, None between messages."""
         self._final = False
         """Whether the current frame is its message's last one."""
         self._size = 0
-        """Bytes announced for the current message so far."""
+        """Bytes of the current message so far: announced, or decompressed."""
         self._parts: bytearray | None = None
         """The payload so far of a message that comes in more than one piece."""
         self._decoder: codecs.IncrementalDecoder | None = None
@@ -118,18 +131,26 @@ class MessageReader:
         if opcode is Opcode.CONTINUATION:
             if self._opcode is None:
                 raise ProtocolError("continuation frame without a message to continue")
+            # "An endpoint MUST NOT set the "Per-Message Compressed" bit of control frames and non-first fragments of a
+            # data message" (RFC 7692 §6.1)
+            if rsv1:
+                raise ProtocolError("reserved bits are set")
         elif self._opcode is not None:
             raise ProtocolError("new message inside a fragmented one")
         else:
             self._opcode = opcode
-        self._size += length
-        if self._size > self.max_message_size:
-            raise MessageTooBigError(f"message is over {self.max_message_size} bytes")
+            self._is_compressed = rsv1
+        if not self._is_compressed:
+            self._add_size(length)
         self._final = fin
 
     def receive_payload(self, payload: bytes, finished: bool) -> None:
         """Collect payload, or hand the message on with its last piece (`FrameSink`)."""
         last = finished and self._final
+        if self._is_compressed:
+            assert self._inflater is not None
+            payload = self._inflater.inflate(payload, last, self.max_message_size - self._size)
+            self._add_size(len(payload))
         if not last or self._parts is not None:
             self._collect(payload, last)
         elif self._opcode is Opcode.BINARY:
@@ -145,6 +166,11 @@ class MessageReader:
         elif opcode is Opcode.CLOSE:
             self.close = parse_close(payload)
         return self.close is None
+
+    def _add_size(self, size: int) -> None:
+        self._size += size
+        if self._size > self.max_message_size:
+            raise MessageTooBigError(f"message is over {self.max_message_size} bytes")
 
     def _collect(self, payload: bytes, last: bool) -> None:
         if self._parts is None:

@@ -1,0 +1,71 @@
+"""Tells those that get no WebSocket why, where Flask cannot.
+
+A plain request is asked to upgrade, and a client whose 101 gevent-websocket has sent already gets a Close.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, Flask, Response, request
+from flask.sansio.blueprints import BlueprintSetupState
+from geventwebsocket.websocket import WebSocket as GeventWebSocket
+from werkzeug.routing.exceptions import WebsocketMismatch
+
+from .protocol.frames import INTERNAL_ERROR, POLICY_VIOLATION, Close, encode_close
+
+
+def install(app: Flask | Blueprint) -> None:
+    """Have an application, once, say so."""
+    if isinstance(app, Blueprint):
+        app.record(_install_later)
+    elif "gws" not in app.extensions:
+        app.extensions["gws"] = True
+        app.register_error_handler(WebsocketMismatch, _ask_for_upgrade)
+        app.wsgi_app = _closing_refused(app.wsgi_app)  # type: ignore[method-assign] # as Flask has it done
+
+
+def _install_later(state: BlueprintSetupState) -> None:
+    assert isinstance(state.app, Flask)
+    install(state.app)
+
+
+def _ask_for_upgrade(error: WebsocketMismatch) -> WebsocketMismatch | Response:
+    """426 to a plain request for a WebSocket (RFC 9110 §15.5.22); the other way round it stays a 400."""
+    if request.headers.get("Upgrade", "").lower() == "websocket":
+        return error
+    return Response(
+        f"{request.path} is a WebSocket: connect to it with ws:// or wss://\n",
+        426,
+        {"Upgrade": "websocket"},
+        mimetype="text/plain",
+    )
+
+
+def _closing_refused(wsgi_app: Any) -> Any:
+    """WSGI middleware that tells a client that has its 101 already why it is refused."""
+
+    def application(environ: dict[str, Any], start_response: Any) -> Any:
+        websocket = environ.get("wsgi.websocket")
+        if not isinstance(websocket, GeventWebSocket):
+            return wsgi_app(environ, start_response)
+
+        def start(status: str, headers: Any, exc_info: Any = None) -> Any:
+            _close_refused(websocket, status)
+            return start_response(status, headers, exc_info)
+
+        try:
+            return wsgi_app(environ, start)
+        except BaseException:
+            _close_refused(websocket, "500 INTERNAL SERVER ERROR")
+            raise
+
+    return application
+
+
+def _close_refused(websocket: GeventWebSocket, status: str) -> None:
+    if not websocket.closed:
+        code = INTERNAL_ERROR if status >= "500" else POLICY_VIOLATION
+        # Not with its own `close`, which leaves the code out.
+        websocket.raw_write(encode_close(Close(code, status[:100])))
+        websocket.closed = True
