@@ -10,6 +10,7 @@ forked child begins anew.
 from __future__ import annotations
 
 import asyncio
+import builtins
 import os
 import weakref
 from asyncio.events import _get_running_loop
@@ -24,6 +25,9 @@ from .errors import WouldBlockError
 from .hub_loop import HubLoop
 
 T = TypeVar("T")
+
+_ExceptionGroup: Any = getattr(builtins, "BaseExceptionGroup", ())
+"""Python 3.10 has none."""
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -62,9 +66,8 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
 
 def _has_blocked(error: BaseException) -> bool:
     """Whether the error is gevent's refusal to block, or a group with one in it, as a TaskGroup raises it."""
-    subgroup = getattr(error, "subgroup", None)
-    if subgroup is not None:
-        return subgroup(BlockingSwitchOutError) is not None
+    if isinstance(error, _ExceptionGroup):
+        return error.subgroup(BlockingSwitchOutError) is not None
     return isinstance(error, BlockingSwitchOutError)
 
 

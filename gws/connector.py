@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Hashable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flask import Request
 from werkzeug.datastructures import Headers, ImmutableMultiDict
@@ -17,6 +17,9 @@ from .protocol.messages import Message
 from .query_params import QueryParams
 from .registry import deliver, registry
 from .transport import HIGH_WATER
+
+if TYPE_CHECKING:
+    from gevent.event import Event
 
 
 class WebSocketConnector:
@@ -173,8 +176,8 @@ class WebSocketConnector:
     def close(self, code: int = 1000, reason: str = "Connection closed") -> None:
         """Close the connection: out of the registry at once, then what runs is finished. Any greenlet, any thread.
 
-        The running handler's return value is still sent, the close handler runs and its return value is sent, then
-        the Close frame. Twice is once.
+        From another thread, "at once" is as soon as the hub can. The running handler's return value is still sent, the
+        close handler runs and its return value is sent, then the Close frame. Twice is once.
 
         Args:
             code: 1000 to 1003, 1007 to 1014 or 3000 to 4999 (RFC 6455 §7.4).
@@ -207,24 +210,25 @@ class WebSocketConnector:
         while connection.io.is_current() and connection.is_behind():
             before = connection.outbox_size
             while connection.outbox_size == before:
+                # Taken before anything else runs: whoever changes it tells only those who are there.
+                changed = connection.changed()
                 try:
-                    await asyncio.wait_for(_next_change(connection), connection.stall_timeout)
+                    await asyncio.wait_for(_wait_in_loop(changed), connection.stall_timeout)
                 except asyncio.TimeoutError:
                     connection.end_slow()
 
 
-async def _next_change(connection: Connection) -> None:
-    """Wait on whatever event loop runs until the connection changes."""
+async def _wait_in_loop(event: Event) -> None:
+    """Wait for an event of gevent's on whatever event loop runs."""
     loop = asyncio.get_running_loop()
-    changed = asyncio.Event()
-    event = connection.changed()
+    is_set = asyncio.Event()
 
     def tell(_: object) -> None:
-        loop.call_soon_threadsafe(changed.set)
+        loop.call_soon_threadsafe(is_set.set)
 
     event.rawlink(tell)
     try:
-        await changed.wait()
+        await is_set.wait()
     finally:
         event.unlink(tell)
 

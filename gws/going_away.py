@@ -65,13 +65,16 @@ def close_all() -> None:
     global _begun
     _begun = True
     for server in tuple(_servers):
-        server.close()
+        if server.loop is gevent.get_hub().loop:
+            server.close()
+        else:
+            server.loop.run_callback_threadsafe(server.close)
     for connection in tuple(_live):
-        connection.close(GOING_AWAY, "going away")
-    if _live and not _all_gone.wait(GRACE):
-        for connection in tuple(_live):
-            connection.kill()
-        _all_gone.wait(LAST_WORDS)
+        connection.io.call(connection.close, GOING_AWAY, "going away")
+    for seconds in (GRACE, LAST_WORDS):
+        if _live and not _all_gone.wait(seconds):
+            for connection in tuple(_live):
+                connection.io.call(connection.kill)
 
 
 def install_signal_handlers() -> None:

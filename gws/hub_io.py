@@ -96,6 +96,8 @@ class HubIO:
         self._dirty: list[CanFlush] = []
         self._handed_over: deque[tuple[Sequence[CanFlush], bytes]] = deque()
         """Frames from other threads, and whom they are for."""
+        self._is_deaf = False
+        """Whether a thread has waited in vain since the hub last took one of them."""
         self._burst = 0
         """Bytes queued for any one connection, at most, since the hub last flushed."""
 
@@ -113,7 +115,9 @@ class HubIO:
         """
         deadline = time.monotonic() + HAND_OVER_TIMEOUT
         while self._is_behind():
-            if time.monotonic() > deadline:
+            if self._is_deaf or time.monotonic() > deadline:
+                # Until it hears again nobody waits: the handler that holds it up may be waiting for this very thread.
+                self._is_deaf = True
                 counters["undelivered"] += len(connections)
                 return False
             _pause()
@@ -156,6 +160,7 @@ class HubIO:
         return len(waiting) >= MAX_HANDED_OVER or sum(len(frame) for _, frame in waiting) > BURST_SIZE
 
     def _take_over(self) -> None:
+        self._is_deaf = False
         connections, frame = self._handed_over.popleft()
         for connection in connections:
             _guard(connection, connection.queue, frame)

@@ -64,7 +64,8 @@ def _closing_refused(wsgi_app: Any) -> Any:
 
 
 def _close_refused(websocket: GeventWebSocket, status: str) -> None:
-    if not websocket.closed:
+    # With 200 ends a view that has talked to gevent-websocket itself.
+    if not websocket.closed and status >= "300":
         code = INTERNAL_ERROR if status >= "500" else POLICY_VIOLATION
         # Not with its own `close`, which leaves the code out.
         websocket.raw_write(encode_close(Close(code, status[:100])))

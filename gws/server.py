@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from email.errors import MissingHeaderBodySeparatorDefect
 from http.client import HTTPException
-from typing import Any
+from typing import Any, Final
 
 import gevent
 from flask import Flask
@@ -23,6 +23,9 @@ from .settings import from_config
 from .upgrade import EMPTY_INPUT, ENVIRON_KEY, Upgrade
 
 logger = logging.getLogger("gws")
+
+LAST_REQUEST: Final = 1.0
+"""Seconds for a request to arrive on a connection that is there when the process is told to stop."""
 
 
 class _Lines:
@@ -60,7 +63,9 @@ class UpgradeHandler(WSGIHandler):
         """Begin to read a request."""
         first = self.requestline is None
         seconds = self.server.handshake_timeout if first else self.server.keepalive_timeout
-        self._head_deadline = gevent.Timeout.start_new(seconds)
+        if going_away.has_begun():
+            seconds = min(seconds, LAST_REQUEST)
+        self._head_deadline = self.server.waiting[gevent.getcurrent()] = gevent.Timeout.start_new(seconds)
         return super().read_requestline()
 
     def read_request(self, raw_requestline: str) -> Any:
@@ -130,6 +135,7 @@ class UpgradeHandler(WSGIHandler):
         if self._head_deadline is not None:
             self._head_deadline.close()
             self._head_deadline = None
+            del self.server.waiting[gevent.getcurrent()]
 
 
 class WebSocketHandler(UpgradeHandler, GeventWebSocketHandler):
@@ -154,23 +160,44 @@ class UpgradeServer(WSGIServer):
         config = application.config if isinstance(application, Flask) else {}
         self.handshake_timeout = from_config(config, {}).handshake_timeout
         self.keepalive_timeout = self.handshake_timeout if keepalive is None else keepalive
+        self.waiting: dict[Any, BaseException] = {}
+        """The greenlets that wait for a client to say what it wants, and what ends the wait."""
+        self._last_request: Any = None
+        self.told = Event()
+        """Set when it is to stop, or has."""
         going_away.add_server(self)
+
+    def close(self) -> None:
+        """Accept nobody more; who has not asked for anything `LAST_REQUEST` seconds later is not waited for."""
+        super().close()
+        self.told.set()
+        if self._last_request is None:
+            self._last_request = gevent.get_hub().loop.timer(LAST_REQUEST)
+            self._last_request.start(self._end_waiting)
+
+    def _end_waiting(self) -> None:
+        # In the hub, as the deadlines themselves: a greenlet that has got its request by then is not here any more.
+        for greenlet, late in tuple(self.waiting.items()):
+            greenlet.throw(late)
 
     def wrap_socket_and_handle(self, client_socket: Any, address: Any) -> Any:
         """Shake hands for TLS, in time, and serve."""
+        late = self.waiting[gevent.getcurrent()] = TimeoutError("the TLS handshake took too long")
         try:
-            with gevent.Timeout(self.handshake_timeout, TimeoutError("the TLS handshake took too long")):
+            with gevent.Timeout(self.handshake_timeout, late):
                 # gevent sets both on the instance: `wrap_socket` takes no `self`.
                 tls_socket = vars(self)["wrap_socket"](client_socket, **vars(self)["ssl_args"])
         except OSError as error:
             logger.info("%s: %s", address, error)
             return None
+        finally:
+            del self.waiting[gevent.getcurrent()]
         with tls_socket:
             return self.handle(tls_socket, address)
 
 
 def serve(app: Any, host: str = "127.0.0.1", port: int = 8080, **options: Any) -> None:
-    """Serve an application until SIGTERM or Ctrl-C; then close every connection with 1001 and return.
+    """Serve an application until SIGTERM or Ctrl-C; then close every connection of the process with 1001 and return.
 
     Args:
         app: a Flask application, or one wrapped in WSGI middleware.
@@ -202,13 +229,14 @@ def serve(app: Any, host: str = "127.0.0.1", port: int = 8080, **options: Any) -
 
 
 def _serve_until_told(server: UpgradeServer) -> None:
-    told = Event()
     going_away.begin_serving()
     watchers = []
     if gevent.get_hub().loop.default:
-        watchers = [gevent.signal_handler(number, told.set) for number in (signal.SIGTERM, signal.SIGINT)]
+        watchers = [
+            gevent.signal_handler(number, server.told.set) for number in (signal.SIGTERM, signal.SIGINT)
+        ]
     try:
-        told.wait()
+        server.told.wait()
     finally:
         going_away.close_all()
         server.stop(timeout=0)

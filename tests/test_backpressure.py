@@ -241,6 +241,33 @@ def test_a_client_that_floods_a_busy_handler_is_held_back_by_tcp_and_loses_nothi
         assert client.read_to_end() == [closed(1000), FIN]
 
 
+@pytest.mark.parametrize("size", [5_500_000, 6_000_000, 6_500_000, 7_000_000])
+def test_a_client_that_reads_while_the_hub_is_busy_is_not_given_up(
+    start_server: StartServer, size: int
+) -> None:
+    server = start_server(
+        """
+        websocket = WebSocket(app, "/web_socket", ping_timeout=0.5)
+
+        def be_busy():
+            end = time.perf_counter() + 0.0005
+            while time.perf_counter() < end:
+                pass
+
+        @websocket.on("message")
+        async def message(ws, msg):
+            for _ in range(100):
+                gevent.get_hub().loop.run_callback(be_busy)
+            await ws.async_send_to(ws.id, "x" * int(msg))
+            return "done"
+        """
+    )
+    with RawClient(server, receive_buffer=262144) as client:
+        client.say(str(size))
+        assert client.read_frames(2) == [said("x" * size), said("done")]
+    assert server.vitals()["counters"] == {}
+
+
 # Handlers that block
 
 

@@ -12,7 +12,7 @@ from .client_frames import PING, PONG, TEXT, close, frame, request, text
 from .conftest import StartServer
 from .harness import WAYS, Server, unharmed
 from .program import DEADLINE
-from .raw_client import FIN, RawClient, closed
+from .raw_client import FIN, RawClient, closed, said
 
 BROKEN_HANDSHAKES = {
     "no key": (request(without="Sec-WebSocket-Key"), 400),
@@ -114,6 +114,24 @@ def test_gevent_websockets_client_is_told_of_an_error_that_leaves_the_applicatio
     )
     with unharmed(server), RawClient(server, "/web_socket?raise") as client:
         assert client.read_to_end() == [closed(1011, "500 INTERNAL SERVER ERROR"), FIN]
+
+
+def test_views_that_talk_to_gevent_websocket_themselves_are_left_alone(start_server: StartServer) -> None:
+    server = start_server(
+        """
+        websocket = WebSocket(app, "/web_socket")
+
+        @app.route("/old", websocket=True)
+        def old():
+            theirs = flask.request.environ["wsgi.websocket"]
+            theirs.send("you said " + theirs.receive())
+            return ""
+        """,
+        "geventwebsocket",
+    )
+    with unharmed(server), RawClient(server, "/old") as client:
+        client.say("hello")
+        assert client.read_to_end() == [said("you said hello"), closed(1005), FIN]
 
 
 def status_of(server: Server, data: bytes) -> int | None:

@@ -396,3 +396,33 @@ def test_a_native_thread_is_held_back_while_the_hub_is_busy_and_gives_up_after_a
         client.say("begin")
         assert client.read_frames(65) == [said("[64, 64, 1]"), *(said(str(number)) for number in range(64))]
     assert server.vitals()["counters"] == {"undelivered": 1}
+
+
+def test_a_handler_that_waits_for_a_thread_that_sends_is_held_up_once(start_server: StartServer) -> None:
+    server = start_server(
+        """
+        from gevent import monkey
+        from gws import hub_io
+
+        hub_io.HAND_OVER_TIMEOUT = 0.5
+        native_thread = monkey.get_original("_thread", "start_new_thread")
+        new_lock = monkey.get_original("_thread", "allocate_lock")
+        websocket = WebSocket(app, "/web_socket")
+
+        @websocket.on("message")
+        def message(ws, msg):
+            finished = new_lock()
+            finished.acquire()
+            def work():
+                for number in range(int(msg)):
+                    websocket.broadcast(str(number))
+                finished.release()
+            native_thread(work, ())
+            return "in time" if finished.acquire(timeout=5) else "too late"
+        """
+    )
+    with unharmed(server), RawClient(server) as client:
+        for _ in range(2):
+            client.say("100")
+            assert client.read_frames(65) == [said("in time"), *(said(str(number)) for number in range(64))]
+    assert server.vitals()["counters"] == {"undelivered": 72}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from websockets.sync.client import connect
 
-from .client_frames import close, request, text
+from .client_frames import PING, PONG, close, frame, request, text
 from .conftest import StartServer
 from .conversation import SOURCE
 from .harness import Server
@@ -132,3 +132,36 @@ def test_a_reload_refuses_nobody(start_server: StartServer, gunicorn: str) -> No
                 assert new.status == 101
                 assert new.read_text() != old
         assert Path(f"/proc/{old.rpartition(' ')[2]}").exists()
+
+
+@pytest.mark.parametrize("own_way", ["python", "worker"])
+def test_a_stop_does_not_wait_for_who_asks_for_nothing(start_server: StartServer, own_way: str) -> None:
+    server = start_server(SOURCE, own_way, arguments=["--keep-alive", "60"])
+    with RawClient(server, None), RawClient(server, None) as half, RawClient(server, None) as kept:
+        half.send(b"GET /hello HTT")
+        kept.send(b"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (kept.read_head(), kept.body) == (200, "hello")
+        with server.stopping(signal.SIGTERM):
+            pass
+
+
+def test_a_stop_breaks_off_a_close_handler_that_takes_long(start_server: StartServer, way: str) -> None:
+    server = start_server(
+        """
+        websocket = WebSocket(app, "/web_socket")
+
+        @websocket.on("close")
+        def close():
+            try:
+                time.sleep(60)
+            finally:
+                print("broken off", flush=True)
+        """,
+        way,
+    )
+    with RawClient(server) as client:
+        client.send(frame(PING, b"are you there?"))
+        assert client.read_frame() == (PONG, b"are you there?")
+        with server.stopping(signal.SIGTERM):
+            client.wait_for_end()
+    assert "broken off" in server.log()

@@ -121,3 +121,11 @@ def test_a_stop_closes_tls_connections_with_1001(start_server: StartServer, way:
                 client.send(close(1001))
                 assert client.has_ended()
     assert server.log().count("closed 1001") == 20
+
+
+def test_a_stop_does_not_wait_for_a_handshake(start_server: StartServer, tls: Tls) -> None:
+    server = start_server(SOURCE, "worker", ["--certfile", tls.certificate, "--keyfile", tls.key])
+    server.tls = tls.context
+    assert server.get("/hello") == "hello"
+    with RawClient(server, None), server.stopping():
+        pass

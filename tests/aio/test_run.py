@@ -187,6 +187,18 @@ def test_a_gevent_call_that_blocks_in_a_task_group_says_the_same() -> None:
         run(both())
 
 
+def test_an_error_is_raised_as_it_is_whatever_it_has() -> None:
+    class PeculiarError(Exception):
+        subgroup = "not a method"
+        exceptions = None
+
+    async def fail() -> None:
+        raise PeculiarError
+
+    with pytest.raises(PeculiarError):
+        run(fail())
+
+
 def test_a_greenlet_may_block_again_after_its_coroutine() -> None:
     run(asyncio.sleep(0))
     gevent.sleep(0)
