@@ -4,8 +4,10 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 CHROMIUM := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
+NGINX := $(shell PATH="$$PATH:/usr/sbin" command -v nginx)
+NPM := $(shell command -v npm)
 
-.PHONY: run test lint types pytest browser bench clean
+.PHONY: run test lint types pytest browser nginx node bench compliance fuzz clean
 
 run: $(VENV)/.installed
 	$(BIN)/python app.py
@@ -19,7 +21,7 @@ lint: $(VENV)/.installed-for-tests
 types: $(VENV)/.installed-for-tests
 	$(BIN)/mypy
 
-pytest: $(VENV)/.installed-for-tests browser
+pytest: $(VENV)/.installed-for-tests browser nginx node
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest
 	$(BIN)/coverage combine --quiet
@@ -28,10 +30,30 @@ pytest: $(VENV)/.installed-for-tests browser
 bench: $(VENV)/.installed-for-tests
 	$(BIN)/python benchmarks/echo.py
 
+# The Autobahn testsuite, each way to run a server.
+compliance: $(VENV)/.installed-for-tests
+	$(BIN)/python -m compliance.run --compression
+
+# A minute for each of what reads bytes from strangers.
+fuzz: $(VENV)/.installed-for-tests
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[fuzz]'
+	set -e; for target in frames messages handshake; do $(BIN)/python -m fuzz.run $$target -max_total_time=60; done
+
 # The page is tested in a real browser: Debian's, where there is none and apt may install it.
 browser:
 ifeq ($(CHROMIUM),)
 	apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium
+endif
+
+# So are the configuration of docs/deploy.md and one more client.
+nginx:
+ifeq ($(NGINX),)
+	apt-get update -qq && apt-get install -y -qq --no-install-recommends nginx
+endif
+
+node:
+ifeq ($(NPM),)
+	apt-get update -qq && apt-get install -y -qq --no-install-recommends nodejs npm
 endif
 
 $(VENV)/.installed: setup.cfg setup.py requirements.txt
