@@ -23,7 +23,7 @@ types: $(VENV)/.installed-for-tests
 
 pytest: $(VENV)/.installed-for-tests browser nginx node
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage run -m pytest --numprocesses auto --dist loadfile
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 

@@ -255,7 +255,9 @@ def join(server: Server, key: str = "") -> RawClient:
     return client
 
 
-@pytest.mark.parametrize("command", ANSWERS.keys() - (SINCE_3_11 if sys.version_info < (3, 11) else set()))
+@pytest.mark.parametrize(
+    "command", sorted(ANSWERS.keys() - (SINCE_3_11 if sys.version_info < (3, 11) else set()))
+)
 def test_a_handler_awaits(server: Server, command: str) -> None:
     with join(server) as client:
         client.say(command, command)

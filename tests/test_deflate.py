@@ -268,9 +268,7 @@ def test_what_goes_on_behind_a_final_block_is_refused(rest: bytes, apart: bool) 
         inflater.inflate(final + rest, True, LIMIT)
 
 
-@pytest.mark.parametrize(
-    "payload", [b"\x07", b"\xff" * 8, b"\0\1\2\3\4", os.urandom(3) + b"\xff\xff\xff\xff\x07"]
-)
+@pytest.mark.parametrize("payload", [b"\x07", b"\xff" * 8, b"\0\1\2\3\4", b"\x01\2\3\xff\xff\xff\xff\x07"])
 def test_what_is_not_deflate_is_refused(payload: bytes) -> None:
     with pytest.raises(ProtocolError) as caught:
         inflate(payload * 3)

@@ -355,7 +355,7 @@ def own_server(start_module_server: StartServer) -> Server:
     ("line", "instead", "status"),
     [
         ("proxy_http_version 1.1;", "proxy_http_version 1.0;", 505),
-        ("proxy_set_header Upgrade $http_upgrade;", "", 400),
+        ("proxy_set_header Upgrade $http_upgrade;", "", 426),
         ("proxy_set_header Connection $connection_upgrade;", "", 400),
         ("proxy_set_header X-Forwarded-Proto $scheme;", "", 403),
     ],
