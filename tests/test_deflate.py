@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import random
+import time
 import tracemalloc
 import zlib
 from typing import Any
@@ -381,6 +382,29 @@ def test_the_limit_begins_anew_with_each_message() -> None:
         encoded = compressor.encode(Frame(TheirOpcode.BINARY, bytes(900)))
         reader.receive_data(frame(BINARY, bytes(encoded.data), rsv=RSV1))
     assert messages == [bytes(900)] * 5
+
+
+@pytest.mark.parametrize("fragment", [b"", b"\0"])
+def test_a_million_fragments_of_a_compressed_message_take_what_a_million_fragments_take(
+    fragment: bytes,
+) -> None:
+    # The octets 0 are one long block of data that is not compressed; its header announces 65 535 of them at a time.
+    block = b"\0\xff\xff\0\0"
+    times = []
+    for rsv, first in ((0, b""), (RSV1, block)):
+        count = 65_535 if fragment else 1_000_000
+        rounds = 1_000_000 // count
+        middle = frame(CONTINUATION, fragment, fin=False) * count
+        reader, messages, _ = reader_of(DEFAULT)
+        began = time.process_time()
+        for _ in range(rounds):
+            reader.receive_data(frame(BINARY, first, fin=False, rsv=rsv) + middle)
+            if not fragment and rsv:
+                reader.receive_data(frame(CONTINUATION, bytes(65_535), fin=False))
+            reader.receive_data(frame(CONTINUATION, b"\0" if rsv else b""))
+        times.append(time.process_time() - began)
+        assert len(messages) == rounds
+    assert times[1] < 5 * times[0]
 
 
 # Messages out

@@ -89,6 +89,11 @@ def test_a_million_fragments_are_one_message() -> None:
     assert read(stream) == Outcome(["x" * 1_000_000])
 
 
+def test_a_million_empty_fragments_are_one_message() -> None:
+    stream = [frame(TEXT, b"x", fin=False), *fragments_of(b"", 1_000_000), frame(CONTINUATION)]
+    assert read(stream) == Outcome(["x"])
+
+
 @pytest.mark.parametrize("opcode", [TEXT, BINARY])
 def test_fragments_of_one_byte_cost_a_few_times_their_payload(opcode: int) -> None:
     stream = [frame(opcode, b"", fin=False), *fragments_of(b"x", 20_000), frame(CONTINUATION)]
