@@ -15,6 +15,7 @@ import os
 import weakref
 from asyncio.events import _get_running_loop
 from collections.abc import Coroutine
+from contextvars import Context
 from typing import Any, TypeVar
 
 from gevent import get_hub, getcurrent
@@ -30,11 +31,11 @@ _ExceptionGroup: Any = getattr(builtins, "BaseExceptionGroup", ())
 """Python 3.10 has none."""
 
 
-def run(coroutine: Coroutine[Any, Any, T]) -> T:
+def run(coroutine: Coroutine[Any, Any, T], context: Context | None = None) -> T:
     """Runs a coroutine on this thread's hub and waits for it. May be called from any greenlet of any thread.
 
-    The coroutine is a task: it sees the caller's context variables, and it is cancelled when the caller is
-    killed or the caller's `gevent.Timeout` expires.
+    The coroutine is a task: it sees the caller's context variables, or those of the context given (which Python
+    3.10 copies), and it is cancelled when the caller is killed or the caller's `gevent.Timeout` expires.
 
     Raises:
         WouldBlockError: The coroutine made a gevent call that blocks; or this was called from a coroutine or
@@ -47,7 +48,7 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
         raise WouldBlockError(
             "gws.aio.run() cannot wait on the event loop itself: `await` the coroutine instead"
         )
-    task = loop.start(coroutine)
+    task = loop.start(coroutine, context)
     try:
         if not task.done():
             _wait(loop, task)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import inspect
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import gevent
@@ -56,6 +57,7 @@ class Conversation:
         "_globals",
         "_handshake",
         "_per_event",
+        "_variables",
         "_ws",
     )
 
@@ -87,6 +89,7 @@ class Conversation:
         """Whether there is something to run after every event; else the request's context stays all along."""
         self._globals: dict[str, Any] = {}
         """What is in `flask.g`, which begins anew at every event, in a context that stays."""
+        self._variables: contextvars.Context | None = None
 
     def begin(self) -> None:
         """Run the connect handler and send the 101 with what it said behind it.
@@ -116,7 +119,7 @@ class Conversation:
         try:
             with deadline:
                 if handler is not None:
-                    self._say(handler(self._ws, ""))
+                    self._say(handler.call(self._ws, ""))
         except BaseException as error:
             if error is deadline:
                 raise HandshakeRefusedError(503, "the connect handler took too long") from error
@@ -222,12 +225,18 @@ class Conversation:
         """Call a handler for each message and send its results; whether more messages are to be handled."""
         connection = self._connection
         try:
+            if handler.is_async and not self._per_event:
+                rest = iter(messages)
+                while aio.run(self._handle_in_task(handler, rest), self._task_context()):
+                    connection.drain()
+                return connection.ending is not OURS
+            call = handler.call
             for message in messages:
                 if self._per_event:
                     with self._context:
-                        self._say(handler(self._ws, message))
+                        self._say(call(self._ws, message))
                 else:
-                    self._say(handler(self._ws, message))
+                    self._say(call(self._ws, message))
                     if self._globals:
                         self._globals.clear()
                 if connection.ending is OURS:
@@ -243,6 +252,30 @@ class Conversation:
             return False
         return True
 
+    async def _handle_in_task(self, handler: Handler, messages: Iterator[Message]) -> bool:
+        """Handle the messages of a batch in one task; whether it has stopped because the client is behind."""
+        connection = self._connection
+        call = handler.call
+        for message in messages:
+            result = await call(self._ws, message)
+            if result is not None:
+                connection.queue(
+                    encode_text(result) if type(result) is str else encode_result(result, self._app.json)
+                )
+            if self._globals:
+                self._globals.clear()
+            if connection.ending is OURS:
+                return False
+            if connection.outbox_size > HIGH_WATER:
+                return True
+        return False
+
+    def _task_context(self) -> contextvars.Context:
+        """The context variables of the connection's tasks: what one handler sets, the next one finds."""
+        if self._variables is None:
+            self._variables = contextvars.copy_context()
+        return self._variables
+
     def _say(self, result: object) -> None:
         """Send what a handler returned."""
         if type(result) is str:
@@ -250,7 +283,6 @@ class Conversation:
         elif result is None:
             return
         elif inspect.iscoroutine(result):
-            # Of an `async def` under a decorator that hides it.
             self._say(aio.run(result))
             return
         else:

@@ -5,23 +5,28 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple
 
 from flask.json.provider import JSONProvider
 
-from . import aio
 from .errors import HandlerError
 from .protocol.frames import encode_binary, encode_text
 from .protocol.messages import Message
 
-Handler: TypeAlias = Callable[[Any, Message], object]
-"""A user's function, called as `handler(ws, msg)`; it has returned, and its coroutine has ended, when this does."""
+
+class Handler(NamedTuple):
+    """A user's function, of whatever parameters."""
+
+    call: Callable[[Any, Message], Any]
+    """Called as `call(ws, msg)`."""
+    is_async: bool
+    """Whether a call makes a coroutine, which is to be run."""
 
 
 def bind(
     function: Callable[..., object], dependencies: Mapping[str, object], variables: Collection[str]
 ) -> Handler:
-    """Make `handler(ws, msg)` of a function that takes any of the known parameters, in any order.
+    """Make a handler of a function that takes any of the known parameters, in any order.
 
     Args:
         function: the user's `def` or `async def`.
@@ -37,15 +42,11 @@ def bind(
     known |= {name: f"ws.path_params[{name!r}]" for name in variables}
     parameters = inspect.signature(function).parameters
     arguments = _arguments(function, parameters.values(), known)
-    is_async = _is_async(function)
-    if arguments == ["ws", "msg"] and not is_async:
-        return function
-    call = f"function({', '.join(arguments)})"
+    if arguments == ["ws", "msg"]:
+        return Handler(function, _is_async(function))
     # Generated, as dataclasses are: no names are looked up and no arguments are packed at a message.
-    source = f"lambda ws, msg: run({call})" if is_async else f"lambda ws, msg: {call}"
-    names = {**dependencies, "function": function, "run": aio.run, "parameters": parameters}
-    handler: Handler = eval(source, names)
-    return handler
+    names = {**dependencies, "function": function, "parameters": parameters}
+    return Handler(eval(f"lambda ws, msg: function({', '.join(arguments)})", names), _is_async(function))
 
 
 def _arguments(

@@ -82,12 +82,12 @@ class HubLoop(asyncio.SelectorEventLoop):
         self.hub.loop.run_callback_threadsafe(self._turn)
         return handle
 
-    def start(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    def start(self, coroutine: Coroutine[Any, Any, T], context: Context | None = None) -> asyncio.Task[T]:
         """Makes a task and runs it, here and now, up to its first suspension.
 
         A task that never suspends is done when this returns, without a turn of the hub.
         """
-        task = self._make_task(coroutine)
+        task = self._make_task(coroutine, context)
         greenlet: Any = getcurrent()
         # A gevent call that blocks would leave a task amid a step. Before a switch, the hub calls this.
         greenlet.switch_out = _refuse_to_block
@@ -102,10 +102,15 @@ class HubLoop(asyncio.SelectorEventLoop):
             del greenlet.switch_out
         return task
 
-    def _make_task(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    def _make_task(self, coroutine: Coroutine[Any, Any, T], context: Context | None) -> asyncio.Task[T]:
         was_due, self._turn_is_due = self._turn_is_due, True
         try:
-            task = asyncio.Task(coroutine, loop=self)
+            if context is None:
+                task = asyncio.Task(coroutine, loop=self)
+            elif sys.version_info >= (3, 11):
+                task = asyncio.Task(coroutine, loop=self, context=context)
+            else:
+                task = context.run(partial(asyncio.Task, coroutine, loop=self))
             # A new task does one `call_soon`, for its first step: from the end of the queue to its head.
             self._ready.rotate(1)
         finally:

@@ -13,7 +13,8 @@ import flask
 import pytest
 from flask.json.provider import DefaultJSONProvider
 
-from gws.errors import HandlerError, WouldBlockError
+from gws import aio
+from gws.errors import HandlerError
 from gws.handlers import bind, encode_message, encode_result
 
 from .client_frames import BINARY, TEXT, frame
@@ -30,8 +31,10 @@ Function: TypeAlias = Callable[..., Any]
 
 
 def call(function: Function, variables: tuple[str, ...] = ()) -> object:
-    """What a bound function gives."""
-    return bind(function, DEPENDENCIES, variables)(WS, MSG)
+    """What a bound function gives; a coroutine's result, if it is async."""
+    handler = bind(function, DEPENDENCIES, variables)
+    result = handler.call(WS, MSG)
+    return aio.run(result) if handler.is_async else result
 
 
 # Parameters: Robyn's table, and what ought to be in it.
@@ -142,7 +145,7 @@ def test_binding_calls_nothing() -> None:
     handler = bind(calls.append, DEPENDENCIES, ("object",))
     assert calls == []
     caller = SimpleNamespace(path_params={"object": 1})
-    handler(caller, MSG)
+    handler.call(caller, MSG)
     assert calls == [1]
 
 
@@ -158,7 +161,7 @@ def test_variables_of_the_url_are_given_by_name() -> None:
 
 def test_variables_are_those_of_the_connection_that_calls() -> None:
     handler = bind(lambda room: room, DEPENDENCIES, ("room",))
-    rooms = [handler(SimpleNamespace(path_params={"room": room}), MSG) for room in ("a", "b", "a")]
+    rooms = [handler.call(SimpleNamespace(path_params={"room": room}), MSG) for room in ("a", "b", "a")]
     assert rooms == ["a", "b", "a"]
 
 
@@ -168,11 +171,11 @@ def test_variables_may_have_any_name() -> None:
     handler = bind(
         lambda ünïcode, __builtins__: (ünïcode, __builtins__), {}, ("ünïcode", "__builtins__", "lambda")
     )
-    assert handler(caller, MSG) == (1, 2)
+    assert handler.call(caller, MSG) == (1, 2)
 
 
 def test_a_handler_that_asks_for_no_variable_gets_none() -> None:
-    assert bind(lambda msg: msg, DEPENDENCIES, ("absent",))(WS, MSG) == MSG
+    assert bind(lambda msg: msg, DEPENDENCIES, ("absent",)).call(WS, MSG) == MSG
 
 
 # Dependencies
@@ -185,10 +188,10 @@ def test_dependencies_are_the_very_dicts_so_later_injections_are_seen() -> None:
         dependencies,
         (),
     )
-    assert handler(WS, MSG) == ({}, {})
+    assert handler.call(WS, MSG) == ({}, {})
     dependencies["global_dependencies"]["late"] = 1
     dependencies["router_dependencies"]["later"] = 2
-    assert handler(WS, MSG) == ({"late": 1}, {"later": 2})
+    assert handler.call(WS, MSG) == ({"late": 1}, {"later": 2})
 
 
 # Callables
@@ -263,7 +266,7 @@ def test_a_wrapped_function_gets_what_it_asks_for() -> None:
 def test_a_generated_handler_takes_what_it_is_called_with() -> None:
     handler = bind(lambda ws, msg: (ws, msg), DEPENDENCIES, ())
     other = object()
-    assert handler(other, b"binary") == (other, b"binary")
+    assert handler.call(other, b"binary") == (other, b"binary")
 
 
 # async def
@@ -281,7 +284,8 @@ def test_a_generated_handler_takes_what_it_is_called_with() -> None:
         (functools.partial(with_prefix, prefix="> "), "> hello"),
     ],
 )
-def test_a_coroutine_has_ended_when_its_handler_returns(function: Function, expected: object) -> None:
+def test_what_makes_coroutines_is_known_to(function: Function, expected: object) -> None:
+    assert bind(function, DEPENDENCIES, ()).is_async
     assert call(function) == expected
 
 
@@ -297,16 +301,6 @@ def test_async_and_plain_handlers_raise_alike() -> None:
         call(plain)
     with pytest.raises(KeyError, match="later"):
         call(later)
-
-
-def test_a_bound_async_handler_cannot_be_called_in_a_coroutine() -> None:
-    handler = bind(coroutine, DEPENDENCIES, ())
-
-    async def outer() -> object:
-        return handler(WS, MSG)
-
-    with pytest.raises(WouldBlockError, match="await"):
-        call(outer)
 
 
 def test_a_plain_handlers_awaitable_is_not_run() -> None:
