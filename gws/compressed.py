@@ -29,13 +29,19 @@ class CompressedConnection(Connection):
             deflaters = self.io.deflaters
             if key not in deflaters:
                 deflaters[key] = Deflater(settings.compression, agreement)
-            self._deflater = deflaters[key]
+            self._deflater: Deflater | None = deflaters[key]
         else:
             self._deflater = Deflater(settings.compression, agreement)
 
     def queue(self, frame: bytes) -> bool:
         """Compress a frame, if that is worth it, and queue it."""
-        return super().queue(self._deflater.encode(frame))
+        deflater = self._deflater
+        return deflater is not None and super().queue(deflater.encode(frame))
+
+    def _release(self) -> None:
+        super()._release()
+        # The application may keep `ws`, and with it the connection.
+        self._deflater = None
 
     def _new_inflater(self) -> Inflater:
         return Inflater(self._agreement)

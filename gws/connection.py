@@ -82,7 +82,7 @@ class Connection(Transport):
         self._inbox: list[Message] = []
         self._reader: MessageReader | None = None
         self._unhandled = 0
-        """Bytes read since the inbox was last empty."""
+        """Bytes read since the inbox was last empty, and what they became if they were compressed."""
         self._greenlet: Any = None
         self._waiting = False
         """Whether the greenlet waits in `receive`, and may be switched to."""
@@ -192,6 +192,9 @@ class Connection(Transport):
             self._inbox.clear()
             return
         self._unhandled += len(data)
+        if reader.decompressed:
+            self._unhandled += reader.decompressed
+            reader.decompressed = 0
         if self._waiting:
             self._greenlet.switch()
         if self._inbox and self.ending is None and self._is_inbox_full():

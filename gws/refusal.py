@@ -10,9 +10,12 @@ from typing import Any
 from flask import Blueprint, Flask, Response, request
 from flask.sansio.blueprints import BlueprintSetupState
 from geventwebsocket.websocket import WebSocket as GeventWebSocket
+from werkzeug.exceptions import HTTPException
 from werkzeug.routing.exceptions import WebsocketMismatch
 
+from .errors import HandshakeRefusedError
 from .protocol.frames import INTERNAL_ERROR, POLICY_VIOLATION, Close, encode_close
+from .upgrade import ENVIRON_KEY
 
 
 def install(app: Flask | Blueprint) -> None:
@@ -21,7 +24,7 @@ def install(app: Flask | Blueprint) -> None:
         app.record(_install_later)
     elif "gws" not in app.extensions:
         app.extensions["gws"] = True
-        app.register_error_handler(WebsocketMismatch, _ask_for_upgrade)
+        app.before_request(_ask_for_upgrade)
         app.wsgi_app = _closing_refused(app.wsgi_app)  # type: ignore[method-assign] # as Flask has it done
 
 
@@ -30,16 +33,38 @@ def _install_later(state: BlueprintSetupState) -> None:
     install(state.app)
 
 
-def _ask_for_upgrade(error: WebsocketMismatch) -> WebsocketMismatch | Response:
-    """426 to a plain request for a WebSocket (RFC 9110 §15.5.22); the other way round it stays a 400."""
-    if request.headers.get("Upgrade", "").lower() == "websocket":
-        return error
-    return Response(
-        f"{request.path} is a WebSocket: connect to it with ws:// or wss://\n",
-        426,
-        {"Upgrade": "websocket"},
-        mimetype="text/plain",
-    )
+class UpgradeRequired(HTTPException):
+    """426 (RFC 9110 §15.5.22): a plain request for a WebSocket; `errorhandler` answers it as it does any other."""
+
+    code = 426
+
+    def get_headers(self, *arguments: Any, **options: Any) -> list[tuple[str, str]]:
+        """Those of the response, with what is to be upgraded to."""
+        headers = super().get_headers(*arguments, **options)
+        # Other servers than gws's let no application say this.
+        return [*headers, ("Upgrade", "websocket"), ("Connection", "Upgrade")] if has_upgrade() else headers
+
+
+def _ask_for_upgrade() -> None:
+    # The other way round, a handshake for a plain view, it stays a 400.
+    upgrade = request.headers.get("Upgrade", "")
+    if isinstance(request.routing_exception, WebsocketMismatch) and upgrade.lower() != "websocket":
+        raise UpgradeRequired(f"{request.path} is a WebSocket: connect to it with ws:// or wss://")
+
+
+def has_upgrade() -> bool:
+    """Whether gws's own HTTP handler serves the current request."""
+    return ENVIRON_KEY in request.environ
+
+
+def answer(refusal: HandshakeRefusedError) -> Response:
+    """What a handshake is refused with."""
+    headers = dict(refusal.headers)
+    if has_upgrade():
+        # Frames may follow, which are no request.
+        headers["Connection"] = "close, Upgrade" if "Upgrade" in headers else "close"
+        request.environ[ENVIRON_KEY].refuse()
+    return Response(f"{refusal}\n", refusal.status, headers, mimetype="text/plain")
 
 
 def _closing_refused(wsgi_app: Any) -> Any:

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from email.errors import MissingHeaderBodySeparatorDefect
+from email import errors
 from http.client import HTTPException
 from typing import Any, Final
 
@@ -20,9 +20,16 @@ from geventwebsocket.handler import WebSocketHandler as GeventWebSocketHandler
 
 from . import going_away
 from .settings import from_config
-from .upgrade import EMPTY_INPUT, ENVIRON_KEY, Upgrade
+from .upgrade import ENVIRON_KEY, Upgrade
 
 logger = logging.getLogger("gws")
+
+_BAD_LINES = (
+    errors.FirstHeaderLineIsContinuationDefect,
+    errors.HeaderDefect,
+    errors.MisplacedEnvelopeHeaderDefect,
+    errors.MissingHeaderBodySeparatorDefect,
+)
 
 LAST_REQUEST: Final = 1.0
 """Seconds for a request to arrive on a connection that is there when the process is told to stop."""
@@ -90,28 +97,32 @@ class UpgradeHandler(WSGIHandler):
 
         Raises:
             ValueError: the client has closed before the blank line, which pywsgi takes for the head's end, or there is
-                a line without a colon, at which Python stops reading.
+                a line that is no header, which Python passes over or stops at.
         """
         lines: Any = _Lines(rfile)
         message = super().MessageClass(lines, *options)
         if not lines.last:
             raise ValueError("the request's head is cut short")
-        if any(isinstance(defect, MissingHeaderBodySeparatorDefect) for defect in message.defects):
-            raise ValueError("a header has no colon")
+        if message.get_unixfrom() or any(isinstance(defect, _BAD_LINES) for defect in message.defects):
+            raise ValueError("a line of the request's head is no header")
         return message
 
     def run_application(self) -> None:
         """Run the application; and if it has upgraded the connection, the conversation after it."""
         upgrade = Upgrade(self)
-        assert self.environ is not None
-        self.environ[ENVIRON_KEY] = upgrade
-        if self.environ.get("HTTP_UPGRADE", "").lower() == "websocket":
-            # pywsgi gives what follows the request: frames, and a body without an end to whoever reads it.
-            self.environ["wsgi.input"] = EMPTY_INPUT
+        environ = self.environ
+        assert environ is not None
+        environ[ENVIRON_KEY] = upgrade
+        if not environ["wsgi.input_terminated"]:
+            # To an upgrade request pywsgi gives what follows it: frames, and a body without an end to whoever reads it.
+            environ["wsgi.input"] = self.wsgi_input
+            environ["wsgi.input_terminated"] = True
         try:
             # Not gevent-websocket's own upgrade, which would send the 101 before the application is asked.
             WSGIHandler.run_application(self)
         finally:
+            # The environ would keep what keeps it.
+            del environ[ENVIRON_KEY]
             if upgrade.conversation is not None:
                 upgrade.conversation()
 

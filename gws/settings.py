@@ -9,14 +9,8 @@ from typing import Any
 
 from .protocol.deflate import Compression
 
-_NUMBERS = (
-    "max_message_size",
-    "max_outbox_size",
-    "handshake_timeout",
-    "ping_interval",
-    "ping_timeout",
-    "close_timeout",
-)
+_SIZES = ("max_message_size", "max_outbox_size")
+_TIMES = ("handshake_timeout", "ping_interval", "ping_timeout", "close_timeout")
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 """RFC 6455 §4.1: what a subprotocol's name is made of."""
 
@@ -73,11 +67,13 @@ class Settings:
         for subprotocol in self.subprotocols:
             if not _TOKEN.fullmatch(subprotocol):
                 raise ValueError(f"{subprotocol!r} is not the name of a subprotocol")
-        if self.require_subprotocol and not self.subprotocols:
-            raise ValueError("require_subprotocol is nothing without subprotocols")
         if not isinstance(self.compression, Compression | None):
             raise TypeError(f"compression is True, False or a Compression, not {self.compression!r}")
-        for name in _NUMBERS:
+        for name in _SIZES:
+            value = getattr(self, name)
+            if type(value) is not int or value < 1:
+                raise ValueError(f"{name} is a whole number above zero, not {value!r}")
+        for name in _TIMES:
             value = getattr(self, name)
             if value is None and name == "ping_interval":
                 continue

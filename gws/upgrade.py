@@ -61,6 +61,10 @@ class Upgrade:
             handler.headers_sent = handler.connection_upgraded = handler.close_connection = True
         return socket, received
 
+    def refuse(self) -> None:
+        """Have the HTTP handler close the connection behind its answer."""
+        self._handler.close_connection = True
+
     def run(self, conversation: Callable[[], None]) -> Response:
         """Have the conversation run once the application has returned: Flask's frames are off the stack by then.
 
@@ -106,7 +110,7 @@ def find_upgrade(environ: dict[str, Any]) -> Upgrade:
     Raises:
         HandshakeRefusedError: 501, this server cannot serve WebSockets.
     """
-    own = environ.pop(ENVIRON_KEY, None)
+    own = environ.get(ENVIRON_KEY)
     if isinstance(own, Upgrade):
         return own
     theirs = environ.get("wsgi.websocket")

@@ -15,7 +15,7 @@ from .conversation import Conversation
 from .errors import HandshakeRefusedError
 from .handlers import Handler, bind, encode_message
 from .protocol.messages import Message
-from .refusal import install
+from .refusal import answer, install
 from .registry import registry
 from .settings import Settings, from_config
 from .upgrade import find_upgrade
@@ -117,8 +117,7 @@ class WebSocket:
             conversation.begin()
         except HandshakeRefusedError as refusal:
             logger.warning("%s refuses %s: %s", self, request.remote_addr, refusal)
-            headers = {**refusal.headers, "Connection": "close"}
-            return Response(f"{refusal}\n", refusal.status, headers, mimetype="text/plain")
+            return answer(refusal)
         return upgrade.run(conversation.run)
 
     def _current_settings(self) -> Settings:

@@ -45,6 +45,20 @@ BROKEN_HANDSHAKES = {
 """What is no opening handshake (RFC 6455 §4.2.1), and the HTTP status due."""
 
 
+NO_HEADERS = {
+    "without a name": request().replace(b"Host", b": nonsense\r\nHost"),
+    "of a mailbox": request().replace(b"Host", b"From me\r\nHost"),
+    "of a mailbox amid the headers": request().replace(b"Upgrade", b"From me\r\nUpgrade", 1),
+    "that is folded and the first": request().replace(b"Host", b" nonsense\r\nHost"),
+}
+"""Lines that Python, and so gevent-websocket, passes over."""
+
+
+@pytest.mark.parametrize("name", NO_HEADERS)
+def test_a_line_that_is_no_header_is_a_400(case: Case, name: str) -> None:
+    assert status_of(case.server, NO_HEADERS[name]) == 400
+
+
 @pytest.mark.parametrize("name", BROKEN_HANDSHAKES)
 def test_a_broken_handshake_is_answered_with_its_status(case: Case, name: str) -> None:
     data, status = BROKEN_HANDSHAKES[name]

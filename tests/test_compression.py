@@ -12,12 +12,13 @@ from websockets.sync.client import ClientConnection, connect
 from .client_frames import BINARY, CONTINUATION, frame, text
 from .conftest import StartServer
 from .harness import NOTES, Server, unharmed
-from .program import DEADLINE
+from .program import DEADLINE, wait_for
 from .raw_client import FIN, RawClient, closed, said
 
 SOURCE = (
     NOTES
     + """
+import gevent.event
 from gws import Compression
 
 app.config["GWS_COMPRESSION"] = True
@@ -43,6 +44,27 @@ def shout(ws, msg):
     ws.sync_broadcast(msg)
 
 plain.on("message")(message)
+
+busy = WebSocket(app, "/busy")
+kept = []
+go_on = gevent.event.Event()
+
+@busy.on("connect")
+def keep(ws):
+    kept.append(ws)
+
+@busy.on("message")
+def wait(ws, msg):
+    go_on.wait()
+
+@app.get("/kept")
+def kept_compressors():
+    return str([ws._connection._deflater for ws in kept])
+
+@app.get("/go_on")
+def let_go_on():
+    go_on.set()
+    return ""
 """
 )
 OFFER = {"Sec-WebSocket-Extensions": "permessage-deflate; client_max_window_bits"}
@@ -152,6 +174,30 @@ def test_a_bomb_costs_little_and_ends_one_connection(server: Server, key: str) -
         assert client.read_to_end() == [closed(1009, "message is over 4000000 bytes"), FIN]
         assert server.notes(key, 1) == [(1009,)]
         assert server.peak_memory() - before < 20_000_000
+        server.get("/go_on")
+
+
+def test_small_bombs_to_a_busy_handler_are_held_back(server: Server) -> None:
+    compressor = zlib.compressobj(wbits=-12)
+    messages = []
+    for _ in range(300):
+        data = compressor.compress(bytes(1_000_000)) + compressor.flush(zlib.Z_SYNC_FLUSH)
+        messages.append(frame(BINARY, data[:-4], rsv=4))
+    with unharmed(server), RawClient(server, "/busy", headers=OFFER) as client:
+        before = server.reset_peak_memory()
+        client.send(*messages)
+        client.send(frame(BINARY, b"last"))
+        # Until the server has read what it will, it does not answer others.
+        for _ in range(20):
+            server.get("/kept")
+        assert server.peak_memory() - before < 20_000_000
+
+
+def test_a_connection_that_is_over_keeps_no_compressor(server: Server) -> None:
+    with RawClient(server, "/busy", headers=OFFER) as client:
+        assert client.status == 101
+        assert "Deflater" in server.get("/kept")
+    wait_for(lambda: "Deflater" not in server.get("/kept"), "the end")
 
 
 @pytest.mark.parametrize(

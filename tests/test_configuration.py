@@ -45,8 +45,8 @@ def test_two_applications_in_one_process_have_their_own_endpoints_and_settings(
 
 
 COMPLAINTS = {
-    "max_message_size=0": "ValueError: max_message_size is a number above zero, not 0",
-    "max_outbox_size=-1": "ValueError: max_outbox_size is a number above zero, not -1",
+    "max_message_size=0": "ValueError: max_message_size is a whole number above zero, not 0",
+    "max_outbox_size=-1": "ValueError: max_outbox_size is a whole number above zero, not -1",
     "ping_timeout=None": "ValueError: ping_timeout is a number above zero, not None",
     "close_timeout='5'": "ValueError: close_timeout is a number above zero, not '5'",
     "handshake_timeout=True": "Error: handshake_timeout is a number",

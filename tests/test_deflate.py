@@ -201,6 +201,10 @@ def talk(peer: PerMessageDeflate, compression: Compression, agreement: Agreement
         ("minimum_size", 0),
         ("minimum_size", "1"),
         ("minimum_size", None),
+        ("minimum_size", 64.0),
+        ("level", 6.0),
+        ("level", True),
+        ("server_max_window_bits", 12.0),
     ],
 )
 def test_a_setting_that_cannot_work_is_refused_by_name(name: str, value: object) -> None:

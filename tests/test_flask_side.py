@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
+from werkzeug.exceptions import HTTPException
+
+from gws import App, WebSocket
 
 from .conftest import StartServer
 from .harness import NOTES, WAYS, Server, unharmed
@@ -240,3 +243,56 @@ def test_a_handlers_error_reaches_app_logger_and_got_request_exception(start_ser
         assert client.read_to_end() == [closed(1011, "internal error"), FIN]
     server.wait_for_log("signal: app mine /web_socket")
     server.wait_for_log("app.logger: the message handler of <WebSocket /web_socket> failed")
+
+
+# Requests that open nothing
+
+
+@pytest.fixture
+def answering_app() -> App:
+    """An application with handlers of its own for errors."""
+    app = App(__file__)
+    WebSocket(app, "/web_socket")
+    app.add_url_rule("/page", view_func=lambda: "page")
+
+    @app.errorhandler(HTTPException)
+    def explain(error: HTTPException) -> tuple[dict[str, str | None], int]:
+        return {"error": error.description}, error.code or 500
+
+    return app
+
+
+def test_a_plain_request_for_a_websocket_is_answered_by_the_applications_error_handler(
+    answering_app: App,
+) -> None:
+    response = answering_app.test_client().get("/web_socket")
+    assert response.status_code == 426
+    assert response.json == {"error": "/web_socket is a WebSocket: connect to it with ws:// or wss://"}
+
+
+def test_a_handshake_for_a_page_is_answered_by_the_applications_error_handler(answering_app: App) -> None:
+    headers = {"Upgrade": "websocket", "Connection": "Upgrade"}
+    response = answering_app.test_client().get("/page", headers=headers)
+    assert response.status_code == 400
+    assert response.json is not None
+
+
+def test_other_servers_are_given_no_headers_of_the_connection(answering_app: App) -> None:
+    client = answering_app.test_client()
+    headers = {"Upgrade": "websocket", "Connection": "Upgrade"}
+    for response, status in (
+        (client.get("/web_socket"), 426),
+        (client.get("/web_socket", headers=headers), 501),
+    ):
+        assert response.status_code == status
+        assert not {"Connection", "Upgrade"} & set(response.headers.keys())
+
+
+def test_a_page_and_a_websocket_may_share_a_url() -> None:
+    app = App(__file__)
+    WebSocket(app, "/")
+    app.add_url_rule("/", endpoint="page", view_func=lambda: "page")
+    client = app.test_client()
+    assert client.get("/").text == "page"
+    assert client.head("/").status_code == 200
+    assert client.post("/").status_code == 405

@@ -24,6 +24,8 @@ DEFAULTS: dict[str, Any] = {
     "compression": None,
 }
 NUMBERS = [name for name, default in DEFAULTS.items() if type(default) is int]
+SIZES = [name for name in NUMBERS if name.endswith("size")]
+TIMES = [name for name in NUMBERS if name not in SIZES]
 LISTS = [name for name, default in DEFAULTS.items() if default == ()]
 OTHERS: dict[str, tuple[Any, Any]] = {
     "allowed_origins": (["a"], ["b"]),
@@ -57,8 +59,11 @@ def test_settings_do_not_change() -> None:
         Settings().close_timeout = 1.0  # type: ignore[misc]
 
 
-@pytest.mark.parametrize("name", NUMBERS)
-@pytest.mark.parametrize("value", [1, 0.001, 10**9, 2.5])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [(name, value) for name in NUMBERS for value in (1, 10**9)]
+    + [(name, value) for name in TIMES for value in (0.001, 2.5)],
+)
 def test_a_number_above_zero_is_taken(name: str, value: float) -> None:
     assert getattr(from_config({}, {name: value}), name) == value
     assert getattr(from_config({f"GWS_{name.upper()}": value}, {}), name) == value
@@ -67,10 +72,17 @@ def test_a_number_above_zero_is_taken(name: str, value: float) -> None:
 @pytest.mark.parametrize("name", NUMBERS)
 @pytest.mark.parametrize("value", [0, -1, 0.0, -0.5, "10", b"1", [], {}, object, math.nan])
 def test_anything_else_is_refused_by_name(name: str, value: object) -> None:
-    with pytest.raises((TypeError, ValueError), match=f"{name} is a number above zero"):
+    with pytest.raises(ValueError, match=f"{name} is a (whole )?number above zero"):
         from_config({}, {name: value})
-    with pytest.raises((TypeError, ValueError), match=f"{name} is a number above zero"):
+    with pytest.raises(ValueError, match=f"{name} is a (whole )?number above zero"):
         from_config({f"GWS_{name.upper()}": value}, {})
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_bytes_are_whole(name: str) -> None:
+    for value in (1.0, 1e6, True):
+        with pytest.raises(ValueError, match=f"{name} is a whole number above zero"):
+            from_config({}, {name: value})
 
 
 def test_no_pings_may_be_asked_for() -> None:
@@ -80,7 +92,7 @@ def test_no_pings_may_be_asked_for() -> None:
 
 @pytest.mark.parametrize("name", [name for name in NUMBERS if name != "ping_interval"])
 def test_only_pings_may_be_none(name: str) -> None:
-    with pytest.raises(ValueError, match=f"{name} is a number above zero, not None"):
+    with pytest.raises(ValueError, match=f"{name} is a (whole )?number above zero, not None"):
         from_config({}, {name: None})
 
 
@@ -104,10 +116,14 @@ def test_a_subprotocol_that_no_header_can_carry_is_refused(name: str) -> None:
         Settings(subprotocols=[name])
 
 
-def test_a_subprotocol_is_required_only_where_there_are_some() -> None:
-    assert Settings(subprotocols=["a"], require_subprotocol=True).require_subprotocol
-    with pytest.raises(ValueError, match="require_subprotocol is nothing without subprotocols"):
-        Settings(require_subprotocol=True)
+def test_a_subprotocol_may_be_required_here_and_named_there() -> None:
+    for config, arguments in (
+        ({"GWS_SUBPROTOCOLS": ["a"]}, {"require_subprotocol": True}),
+        ({"GWS_REQUIRE_SUBPROTOCOL": True}, {"subprotocols": ["a"]}),
+    ):
+        from_config({}, arguments), from_config(config, {})
+        settings = from_config(config, arguments)
+        assert (settings.require_subprotocol, settings.subprotocols) == (True, ["a"])
 
 
 def test_compression_is_on_or_off_or_made_to_measure() -> None:

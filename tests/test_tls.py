@@ -31,7 +31,7 @@ class Tls:
 
     def start(self, start_server: StartServer, way: str) -> Server:
         """Start a server that speaks TLS, and does not wait for it for long."""
-        source = "app.config['GWS_HANDSHAKE_TIMEOUT'] = 1.0\n" + SOURCE
+        source = "app.config['GWS_HANDSHAKE_TIMEOUT'] = 2.5\n" + SOURCE
         server: Server
         if way == "python":
             server = start_server(source, way, certfile=self.certificate, keyfile=self.key)

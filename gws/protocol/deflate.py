@@ -60,10 +60,11 @@ class Compression:
             ("level", 1, 9),
             ("memory_level", 1, 9),
         ):
-            if getattr(self, name) not in range(lowest, highest + 1):
-                raise ValueError(f"{name} is {lowest} to {highest}, not {getattr(self, name)!r}")
-        if not isinstance(self.minimum_size, int) or self.minimum_size < 1:
-            raise ValueError(f"minimum_size is a number above zero, not {self.minimum_size!r}")
+            value = getattr(self, name)
+            if type(value) is not int or not lowest <= value <= highest:
+                raise ValueError(f"{name} is {lowest} to {highest}, not {value!r}")
+        if type(self.minimum_size) is not int or self.minimum_size < 1:
+            raise ValueError(f"minimum_size is a whole number above zero, not {self.minimum_size!r}")
 
     def factory(self) -> ServerPerMessageDeflateFactory:
         """What negotiates with a client, for `websockets`' `ServerProtocol`."""

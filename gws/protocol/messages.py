@@ -45,6 +45,7 @@ class MessageReader:
         "_send",
         "_size",
         "close",
+        "decompressed",
         "max_message_size",
         "messages",
     )
@@ -68,6 +69,8 @@ class MessageReader:
         self._inflater = inflater
         self._is_compressed = False
         """Whether the current message is."""
+        self.decompressed = 0
+        """Bytes that have come of compressed messages; whoever counts them sets it back."""
         self._opcode: Opcode | None = None
         """TEXT or BINARY while a message is being received, None between messages."""
         self._final = False
@@ -150,6 +153,7 @@ class MessageReader:
         if self._is_compressed:
             assert self._inflater is not None
             payload = self._inflater.inflate(payload, last, self.max_message_size - self._size)
+            self.decompressed += len(payload)
             self._add_size(len(payload))
         if not last or self._parts is not None:
             self._collect(payload, last)
