@@ -122,7 +122,7 @@ class UpgradeHandler(WSGIHandler):
             WSGIHandler.run_application(self)
         finally:
             # The environ would keep what keeps it.
-            del environ[ENVIRON_KEY]
+            environ.pop(ENVIRON_KEY, None)
             if upgrade.conversation is not None:
                 upgrade.conversation()
 

@@ -74,6 +74,15 @@ def test_a_client_of_an_old_version_is_told_the_one_to_speak(case: Case) -> None
     case.wait_for_log("version '8'")
 
 
+def test_a_plain_request_is_told_to_upgrade_and_may_ask_again(case: Case) -> None:
+    with RawClient(case.server, None) as client:
+        for _ in range(2):
+            client.send(request(without="Upgrade"))
+            assert client.read_head() == 426
+            assert (client.headers["upgrade"], client.headers["connection"]) == ("websocket", "Upgrade")
+            assert "connect to it with ws:// or wss://" in client.body
+
+
 def test_a_refusal_says_why_in_the_log(case: Case) -> None:
     with RawClient(case.server, None) as client:
         client.send(request(Sec_WebSocket_Key="x"))
