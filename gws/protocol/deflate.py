@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
+from websockets.exceptions import NegotiationError
 from websockets.extensions import Extension
 from websockets.extensions.permessage_deflate import PerMessageDeflate, ServerPerMessageDeflateFactory
+from websockets.typing import ExtensionParameter
 
 from ..errors import ProtocolError
 from .frames import Opcode, encode_frame
@@ -68,12 +70,22 @@ class Compression:
 
     def factory(self) -> ServerPerMessageDeflateFactory:
         """What negotiates with a client, for `websockets`' `ServerProtocol`."""
-        return ServerPerMessageDeflateFactory(
+        return _Factory(
             server_no_context_takeover=self.server_no_context_takeover,
             client_no_context_takeover=self.client_no_context_takeover,
             server_max_window_bits=self.server_max_window_bits,
             client_max_window_bits=self.client_max_window_bits,
         )
+
+
+class _Factory(ServerPerMessageDeflateFactory):
+    def process_request_params(
+        self, params: Sequence[ExtensionParameter], accepted_extensions: Sequence[Extension]
+    ) -> tuple[list[ExtensionParameter], PerMessageDeflate]:
+        # zlib makes no window of 8 bits, and websockets knows that since version 17 only.
+        if ("server_max_window_bits", "8") in params:
+            raise NegotiationError("no window of 8 bits is to be had")
+        return super().process_request_params(params, accepted_extensions)
 
 
 class Agreement(NamedTuple):
