@@ -187,6 +187,7 @@ class UpgradeServer(WSGIServer):
             self._last_request.start(self._end_waiting)
 
     def _end_waiting(self) -> None:
+        self._last_request.close()
         # In the hub, as the deadlines themselves: a greenlet that has got its request by then is not here any more.
         for greenlet, late in tuple(self.waiting.items()):
             greenlet.throw(late)

@@ -88,9 +88,6 @@ def test_a_batch_waits_for_a_client_that_reads_slowly(server: Server) -> None:
     assert server.vitals()["counters"] == {}
 
 
-@pytest.mark.skipif(
-    sys.version_info < (3, 11), reason="a task of Python 3.10 has context variables of its own"
-)
 def test_context_variables_are_the_connections(server: Server) -> None:
     with RawClient(server) as one, RawClient(server) as other:
         one.say("count", "count", "count")
