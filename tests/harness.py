@@ -14,9 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from websockets.sync.client import ClientConnection, connect
-
-from .program import DEADLINE, Program, wait_for
+from .program import Program, wait_for
+from .raw_client import RawClient
 
 WAYS = ("python", "worker", "geventwebsocket")
 """`python app.py`, gws's gunicorn worker, and gevent-websocket's."""
@@ -45,7 +44,8 @@ def vitals():
     return {"registered": len(registry), "live": len(going_away._live), "counters": dict(counters),
             "greenlets": len([o for o in gc.get_objects() if issubclass(type(o), gevent.Greenlet) and not o.dead])}
 
-echo = WebSocket(app, "/echo")
+# Its client does not listen all the time.
+echo = WebSocket(app, "/echo", ping_interval=None)
 
 @echo.on("message")
 def answer(msg):
@@ -174,7 +174,7 @@ def unharmed(server: Server) -> Iterator[None]:
 
     Enter it before the test's own clients connect; a connection that an earlier test left is waited for.
     """
-    with connect(server.url("/echo"), ssl=server.tls, ping_interval=None, open_timeout=DEADLINE) as bystander:
+    with RawClient(server, "/echo", tls=server.tls) as bystander:
         before = _settled_footprint(server)
         _expect_echo(bystander)
         yield
@@ -182,9 +182,9 @@ def unharmed(server: Server) -> Iterator[None]:
         _wait_for_footprint(server, before)
 
 
-def _expect_echo(client: ClientConnection) -> None:
-    client.send("still there?")
-    assert client.recv(timeout=DEADLINE) == "still there?"
+def _expect_echo(client: RawClient) -> None:
+    client.say("still there?")
+    assert client.read_text() == "still there?"
 
 
 def _footprint(server: Server) -> dict[str, int]:

@@ -12,8 +12,7 @@ from types import TracebackType
 from typing import Any, Final, TypeAlias
 
 from .client_frames import CLOSE, TEXT, Opcode, close, request, text
-from .harness import Server
-from .program import DEADLINE
+from .program import DEADLINE, Program
 
 Frame: TypeAlias = tuple[Opcode | str, object]
 """An opcode, and its payload: `str` for TEXT, code and reason for CLOSE, otherwise bytes."""
@@ -44,6 +43,7 @@ class RawClient:
         behind: bytes to send in the same segment, and TLS record, as the request.
         receive_buffer: bytes of SO_RCVBUF, to be a client that is soon full.
         tls: to speak TLS with.
+        source_address: the address to connect from.
         wait: whether to wait for the answer; otherwise `read_head` does.
     """
 
@@ -54,13 +54,14 @@ class RawClient:
 
     def __init__(
         self,
-        server: Server | int,
+        server: Program | int,
         path: str | None = "/web_socket",
         *,
         headers: dict[str, str] | None = None,
         behind: bytes = b"",
         receive_buffer: int | None = None,
         tls: ssl.SSLContext | None = None,
+        source_address: str | None = None,
         wait: bool = True,
     ) -> None:
         port = server if isinstance(server, int) else server.port
@@ -70,6 +71,8 @@ class RawClient:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.socket.settimeout(DEADLINE)
         try:
+            if source_address is not None:
+                self.socket.bind((source_address, 0))
             self.socket.connect(("127.0.0.1", port))
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if tls is not None:

@@ -17,8 +17,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import pytest
-from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import connect
 
 from . import conversation, test_tls
 from .client_frames import BINARY, MIB, PING, head
@@ -193,14 +191,10 @@ def test_the_client_and_not_the_proxy_is_seen_whatever_it_says_of_itself(site: S
     nginx = site.by_scheme[scheme]
     seen = ["127.0.0.2", f"{nginx.origin()}/"]
     for headers in ({}, FORGED):
-        with connect(
-            nginx.url("/seen/ws"),
-            ssl=nginx.tls,
-            additional_headers=headers,
-            open_timeout=DEADLINE,
-            source_address=("127.0.0.2", 0),
+        with RawClient(
+            nginx.port, "/seen/ws", headers=headers, tls=nginx.tls, source_address="127.0.0.2"
         ) as client:
-            assert json.loads(client.recv(timeout=DEADLINE)) == seen
+            assert json.loads(client.read_text()) == seen
 
 
 def test_who_gets_past_nginx_can_forge_an_address(site: Site) -> None:
@@ -262,13 +256,12 @@ def test_a_stop_of_gws_is_a_1001_and_then_a_502(
     sites = start_sites(start_server, start_nginx, tls).values()
     proxies = [nginx for site in sites for nginx in site.by_scheme.values()]
     with contextlib.ExitStack() as stack:
-        clients = [stack.enter_context(connect(each.url(), ssl=each.tls)) for each in proxies * 5]
+        clients = [stack.enter_context(ask(each)) for each in proxies * 5]
         for site in sites:
             stack.enter_context(site.server.stopping())
         for client in clients:
-            with pytest.raises(ConnectionClosed):
-                client.recv(timeout=DEADLINE)
-            assert (client.close_code, client.close_reason) == (1001, "going away")
+            assert client.read_close() == (1001, "going away")
+            client.close(1001)
     for site in sites:
         assert site.server.log().count("closed 1001 going away") == 10
     for nginx in proxies:
