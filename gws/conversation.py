@@ -57,7 +57,7 @@ class Conversation:
         "_globals",
         "_handshake",
         "_per_event",
-        "_variables",
+        "_runner",
         "_ws",
     )
 
@@ -89,7 +89,7 @@ class Conversation:
         """Whether there is something to run after every event; else the request's context stays all along."""
         self._globals: dict[str, Any] = {}
         """What is in `flask.g`, which begins anew at every event, in a context that stays."""
-        self._variables: contextvars.Context | None = None
+        self._runner: aio.Runner | None = None
 
     def begin(self) -> None:
         """Run the connect handler and send the 101 with what it said behind it.
@@ -144,6 +144,8 @@ class Conversation:
                 finally:
                     self._handle_close()
         finally:
+            if self._runner is not None:
+                self._runner.close()
             try:
                 self._connection.finish()
             finally:
@@ -227,7 +229,7 @@ class Conversation:
         try:
             if handler.is_async and not self._per_event:
                 rest = iter(messages)
-                while aio.run(self._handle_in_task(handler, rest), self._task_context()):
+                while self._get_runner().run(self._handle_in_task(handler, rest)):
                     connection.drain()
                 return connection.ending is not OURS
             call = handler.call
@@ -270,11 +272,11 @@ class Conversation:
                 return True
         return False
 
-    def _task_context(self) -> contextvars.Context:
-        """The context variables of the connection's tasks: what one handler sets, the next one finds."""
-        if self._variables is None:
-            self._variables = contextvars.copy_context()
-        return self._variables
+    def _get_runner(self) -> aio.Runner:
+        """Of the connection's task; what one handler does to context variables, the next one finds."""
+        if self._runner is None:
+            self._runner = aio.Runner(contextvars.copy_context())
+        return self._runner
 
     def _say(self, result: object) -> None:
         """Send what a handler returned."""

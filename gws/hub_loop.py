@@ -61,12 +61,17 @@ class HubLoop(asyncio.SelectorEventLoop):
         self._timers: dict[Any, HubTimer] = {}
         # From when a turn is asked for to its end, which looks for new work, `call_soon` need not ask again.
         self._turn_is_due = False
+        self._held: NextStep | None = None
         self._descriptors = HubSelector(hub, self._on_descriptor)
         super().__init__(self._descriptors)
 
     def call_soon(
         self, callback: Callable[[Unpack[Ts]], object], *args: Unpack[Ts], context: Context | None = None
     ) -> asyncio.Handle:
+        if self._held is not None:
+            held, self._held = self._held, None
+            held.fill(callback, context)
+            return held
         handle = asyncio.Handle(callback, args, self, context)
         self._ready.append(handle)
         if not self._turn_is_due:
@@ -82,40 +87,31 @@ class HubLoop(asyncio.SelectorEventLoop):
         self.hub.loop.run_callback_threadsafe(self._turn)
         return handle
 
-    def start(self, coroutine: Coroutine[Any, Any, T], context: Context | None = None) -> asyncio.Task[T]:
-        """Makes a task and runs it, here and now, up to its first suspension.
+    def make_task(
+        self, coroutine: Coroutine[Any, Any, T], step: NextStep, context: Context | None
+    ) -> asyncio.Task[T]:
+        """Makes a task that does not begin by itself: its first step is the one given, for `make_step`."""
+        self.hold(step)
+        if context is None:
+            return asyncio.Task(coroutine, loop=self)
+        if sys.version_info >= (3, 11):
+            return asyncio.Task(coroutine, loop=self, context=context)
+        return context.run(partial(asyncio.Task, coroutine, loop=self))
 
-        A task that never suspends is done when this returns, without a turn of the hub.
-        """
-        task = self._make_task(coroutine, context)
+    def hold(self, step: NextStep) -> None:
+        """Has the next `call_soon`, which is a task's, fill in this step and ask for no turn."""
+        self._held = step
+
+    def make_step(self, step: NextStep) -> None:
+        """Runs a task's step here and now, up to its next suspension, without a turn of the hub."""
         greenlet: Any = getcurrent()
         # A gevent call that blocks would leave a task amid a step. Before a switch, the hub calls this.
         greenlet.switch_out = _refuse_to_block
+        self._ready.appendleft(step)
         try:
             self._run_ready(1)
-        except (SystemExit, KeyboardInterrupt):
-            # The task's own is its result; else it is a signal's.
-            if not task.done():
-                task.cancel()
-                raise
         finally:
             del greenlet.switch_out
-        return task
-
-    def _make_task(self, coroutine: Coroutine[Any, Any, T], context: Context | None) -> asyncio.Task[T]:
-        was_due, self._turn_is_due = self._turn_is_due, True
-        try:
-            if context is None:
-                task = asyncio.Task(coroutine, loop=self)
-            elif sys.version_info >= (3, 11):
-                task = asyncio.Task(coroutine, loop=self, context=context)
-            else:
-                task = context.run(partial(asyncio.Task, coroutine, loop=self))
-            # A new task does one `call_soon`, for its first step: from the end of the queue to its head.
-            self._ready.rotate(1)
-        finally:
-            self._turn_is_due = was_due
-        return task
 
     def _ask_for_turn(self) -> None:
         self._check_not_abandoned()
@@ -281,6 +277,27 @@ class HubLoop(asyncio.SelectorEventLoop):
         self._descriptors.close()
         for watcher in self._timers:
             watcher.stop()
+
+
+class NextStep(asyncio.Handle):
+    """What a task does next, when somebody else than a turn of the hub is to decide when."""
+
+    __slots__ = ("_do",)
+
+    def __init__(self) -> None:
+        # Not asyncio's, whose handles are for one use; this is filled in again and again.
+        self._cancelled = False
+
+    def fill(self, callback: Callable[..., object], context: Context | None) -> None:
+        """Take what the task asks `call_soon` for: its step, without arguments, in its own context."""
+        assert context is not None
+        self._do = partial(context.run, callback)
+
+    def _run(self) -> None:
+        do = self._do
+        # It holds the task, and the task, once it has failed, whoever ran it.
+        del self._do
+        do()
 
 
 class HubTimer(asyncio.TimerHandle):

@@ -270,12 +270,10 @@ def test_a_result_does_not_switch_to_a_greenlet_that_has_gone_on(result_is_on_it
         get_hub().loop.run_callback(greenlet.throw, ZeroDivisionError())
 
     async def wait() -> None:
-        task = asyncio.current_task()
-        assert task is not None
+        await go_on.wait()
         if result_is_on_its_way:
             # Before the callback of `run`, which tells the greenlet.
-            task.add_done_callback(throw)
-        await go_on.wait()
+            throw()
 
     def call() -> None:
         with pytest.raises(ZeroDivisionError):
