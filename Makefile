@@ -6,13 +6,21 @@ BIN := $(VENV)/bin
 CHROMIUM := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 NGINX := $(shell PATH="$$PATH:/usr/sbin" command -v nginx)
 NPM := $(shell command -v npm)
+CC := $(shell command -v cc)
 
-.PHONY: run test lint types pytest browser nginx node bench compliance fuzz clean
+# What Cython compiles, and the tests that it shows in.
+HOT := $(wildcard gws/*.pxd gws/*/*.pxd)
+HOT := $(HOT) $(HOT:.pxd=.py)
+COMPILED_TESTS := $(patsubst %,tests/test_%.py,async_batches backpressure bad_frames close compiled compression disconnects \
+	fairness fragments frame_reader frames fuzz_corpus gevent_traps handler_errors keepalive message_limits messages \
+	returns second_opinion sending slow_clients text)
+
+.PHONY: run test lint types pytest compiled browser nginx node compiler bench compliance fuzz clean
 
 run: $(VENV)/.installed
 	$(BIN)/python app.py
 
-test: lint types pytest
+test: lint types pytest compiled
 
 lint: $(VENV)/.installed-for-tests
 	$(BIN)/ruff format --check .
@@ -27,6 +35,12 @@ pytest: $(VENV)/.installed-for-tests browser nginx node
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
+# The tests above run gws's sources.
+compiled: $(VENV)/.installed-for-tests
+	@if $(BIN)/python -c "import gws; exit(not gws.is_compiled)"; \
+	then GWS_PURE_PYTHON= $(BIN)/python -m pytest --numprocesses auto --dist loadfile $(COMPILED_TESTS); \
+	else echo "The compiled modules are not tested: to build them takes a C compiler and Python's headers."; fi
+
 bench: $(VENV)/.installed-for-tests
 	$(BIN)/python benchmarks/echo.py
 
@@ -37,7 +51,7 @@ compliance: $(VENV)/.installed-for-tests
 # A minute for each of what reads bytes from strangers.
 fuzz: $(VENV)/.installed-for-tests
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[fuzz]'
-	set -e; for target in frames messages handshake; do $(BIN)/python -m fuzz.run $$target -max_total_time=60; done
+	set -e; for target in frames messages handshake; do GWS_PURE_PYTHON=1 $(BIN)/python -m fuzz.run $$target -max_total_time=60; done
 
 # The page is tested in a real browser: Debian's, where there is none and apt may install it.
 browser:
@@ -56,14 +70,20 @@ ifeq ($(NPM),)
 	apt-get update -qq && apt-get install -y -qq --no-install-recommends nodejs npm
 endif
 
-$(VENV)/.installed: setup.cfg setup.py requirements.txt
+compiler:
+ifeq ($(CC),)
+	apt-get update -qq && apt-get install -y -qq --no-install-recommends gcc libc6-dev
+endif
+
+# Without what Cython would compile, which takes half a minute that the example does not need.
+$(VENV)/.installed: setup.cfg setup.py pyproject.toml requirements.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -e .
+	GWS_PURE_PYTHON=1 $(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -e .
 	touch $@
 
-$(VENV)/.installed-for-tests: $(VENV)/.installed
+$(VENV)/.installed-for-tests: $(VENV)/.installed $(HOT) | compiler
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .coverage .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist *.egg-info gws/*.so gws/protocol/*.so .coverage .mypy_cache .pytest_cache .ruff_cache

@@ -1,5 +1,6 @@
 """WebSockets for Flask applications, with Robyn's API, on gevent."""
 
+from .compiled import is_compiled
 from .connector import WebSocketConnector
 from .flask_app import App, jsonify
 from .protocol.deflate import Compression
@@ -9,4 +10,13 @@ from .websocket import WebSocket
 
 __version__ = "0.1.0"
 
-__all__ = ["App", "Compression", "QueryParams", "WebSocket", "WebSocketConnector", "jsonify", "serve"]
+__all__ = [
+    "App",
+    "Compression",
+    "QueryParams",
+    "WebSocket",
+    "WebSocketConnector",
+    "is_compiled",
+    "jsonify",
+    "serve",
+]

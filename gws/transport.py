@@ -6,7 +6,6 @@ outbox, and one function, `_send`; what the kernel does not take waits for a wri
 
 from __future__ import annotations
 
-import abc
 import contextlib
 import ssl
 from collections.abc import Callable
@@ -33,7 +32,7 @@ _READ, _WRITE = 1, 2
 _WOULD_BLOCK = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
-class Transport(abc.ABC):
+class Transport:
     """Methods are for the hub's thread: its greenlets and callbacks.
 
     Args:
@@ -85,29 +84,29 @@ class Transport(abc.ABC):
         """Seconds for which a peer that is waited for may read nothing."""
         return self._settings.ping_timeout
 
-    @abc.abstractmethod
     def _receive_data(self, data: bytes) -> None:
         """Bytes have come from the peer."""
+        raise NotImplementedError
 
-    @abc.abstractmethod
     def _bytes_expected(self) -> int:
         """Bytes that the peer has announced and not sent, if they are more than `SMALL_READ`; else 0."""
+        raise NotImplementedError
 
-    @abc.abstractmethod
     def _caught_up(self) -> None:
         """The kernel has taken everything, after a time in which it took nothing."""
+        raise NotImplementedError
 
-    @abc.abstractmethod
     def _end_lost(self) -> None:
         """The peer is gone, and the socket is closed."""
+        raise NotImplementedError
 
-    @abc.abstractmethod
     def end_slow(self) -> None:
         """The peer does not read: more than `max_outbox_size` waits for it."""
+        raise NotImplementedError
 
-    @abc.abstractmethod
     def crash(self) -> None:
         """End after a fault of gws itself."""
+        raise NotImplementedError
 
     # Sending
 

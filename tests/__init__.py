@@ -1,6 +1,13 @@
-"""Tests of gws; what fails in their helpers is explained like what fails in themselves."""
+"""Tests of gws; what fails in their helpers is explained like what fails in themselves.
+
+They run gws's sources, as what was compiled of them may be older; `GWS_PURE_PYTHON= pytest` runs what was compiled.
+"""
+
+import os
 
 import pytest
+
+os.environ.setdefault("GWS_PURE_PYTHON", "1")
 
 pytest.register_assert_rewrite(
     *(

@@ -16,6 +16,8 @@ from .program import DEADLINE, wait_for
 from .raw_client import DROPS, FIN, RawClient, closed, said
 
 SOURCE = """
+import types
+
 websocket = WebSocket(app, "/web_socket")
 lively = WebSocket(app, "/lively", ping_interval=0.1)
 hub = gevent.get_hub()
@@ -94,7 +96,13 @@ def keep(tag):
 
 @app.get("/sabotage/<tag>/<what>")
 def sabotage(tag, what):
-    setattr(connectors[tag]._connection, what, "broken")
+    connection = connectors[tag]._connection
+    if what == "reading":
+        connection._reader.messages = None
+    else:
+        known = {name: getattr(connection._settings, name) for name in connection._settings.__slots__}
+        del known["ping_timeout"]
+        connection._settings = types.SimpleNamespace(**known)
     return ""
 
 @app.get("/broadcast_from_callback")
@@ -159,7 +167,7 @@ def expect_closed_once(server: Server, tag: str, code: int) -> None:
 # Callbacks of the hub
 
 
-@pytest.mark.parametrize(("path", "what"), [("/web_socket", "_reader"), ("/lively", "_next_ping")])
+@pytest.mark.parametrize(("path", "what"), [("/web_socket", "reading"), ("/lively", "keepalive")])
 def test_a_fault_in_a_hub_callback_ends_one_connection_and_is_logged(
     server: Server, tag: str, path: str, what: str
 ) -> None:

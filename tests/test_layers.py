@@ -14,6 +14,7 @@ from .program import python
 PACKAGE = Path(__file__).parent.parent / "gws"
 
 LAYERS = (
+    "compiled",
     "errors",
     "protocol",
     "protocol.masking",
@@ -51,6 +52,7 @@ LAYERS = (
 
 WITHOUT_GEVENT = {
     *(name for name in LAYERS if name.startswith("protocol")),
+    "compiled",
     "errors",
     "settings",
     "ids",

@@ -1,0 +1,24 @@
+"""Whether the hot modules run compiled by Cython, where they were; `GWS_PURE_PYTHON=1` has Python run their sources."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.machinery import SOURCE_SUFFIXES, FileFinder, SourceFileLoader
+from importlib.util import find_spec
+from typing import Final
+
+
+def _import_sources_only() -> None:
+    """Python prefers an extension module to the source beside it, unless its finder knows of none."""
+    (package,) = sys.modules["gws"].__path__
+    for folder in (package, os.path.join(package, "protocol")):
+        sys.path_importer_cache[folder] = FileFinder(folder, (SourceFileLoader, SOURCE_SUFFIXES))
+
+
+if os.environ.get("GWS_PURE_PYTHON"):
+    _import_sources_only()
+
+_spec = find_spec("gws.transport")
+is_compiled: Final = _spec is not None and not str(_spec.origin).endswith(".py")
+"""Whether this process runs what was compiled."""

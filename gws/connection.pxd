@@ -1,0 +1,26 @@
+from .protocol.messages cimport MessageReader
+from .transport cimport Transport
+
+
+cdef class Connection(Transport):
+    cdef public object ending
+    cdef public object close_code
+    cdef public object close_reason
+    cdef public bint in_connect
+    cdef object _on_ending
+    cdef list _inbox
+    cdef public MessageReader _reader
+    cdef Py_ssize_t _unhandled
+    cdef object _greenlet
+    cdef bint _waiting
+    cdef bint _peer_closed
+    cdef object _late_pong
+    cdef bint _heard
+    cdef bint _has_read
+    cdef double _next_ping
+    cdef object _unanswered_since
+    cdef object _timer
+
+    cpdef list receive(self)
+    cdef _wait(self)
+    cdef bint _is_inbox_full(self)

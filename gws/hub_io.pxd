@@ -1,0 +1,13 @@
+cdef class HubIO:
+    cdef public object hub
+    cdef public object loop
+    cdef public object switch_to_hub
+    cdef public object thread
+    cdef public object buffer
+    cdef public dict deflaters
+    cdef list _dirty
+    cdef object _handed_over
+    cdef bint _is_deaf
+    cdef Py_ssize_t _burst
+
+    cpdef flush_soon(self, connection)

@@ -1,0 +1,3 @@
+cdef tuple _SMALL_TEXT
+
+cpdef bytes encode_text(text)
