@@ -113,7 +113,9 @@ def shake_hands(data: bytes) -> None:
     refusal: HandshakeRefusedError | None = None
     accepted = handshake.Accepted([], None, None)
     try:
-        handshake.check_origin(dict(headers).get("Origin"), "https://a.example", ["https://*.b.example"])
+        handshake.check_origin(
+            dict(headers).get("Origin", "null"), "https://a.example", ["https://*.b.example"]
+        )
         accepted = handshake.accept(
             "GET", "HTTP/1.1", headers, subprotocols=["chat.v2", "chat.v1"], compression=Compression()
         )

@@ -68,7 +68,7 @@ class Conversation:
         self._handshake: tuple[Upgrade, list[tuple[str, str]]] | None = (upgrade, accepted.headers)
         self._endpoint = endpoint
         self._app = request_ctx.app
-        self._context = request_ctx.copy()
+        self._context = upgrade.keep_context()
         self._connection = (
             CompressedConnection(settings, self._leave, accepted.agreement)
             if accepted.agreement
@@ -82,7 +82,10 @@ class Conversation:
             accepted.subprotocol,
             self._accept,
         )
-        self._deadline: gevent.Timeout | None = gevent.Timeout(settings.handshake_timeout)
+        self._deadline = (
+            gevent.Timeout(settings.handshake_timeout) if "connect" in endpoint.handlers else None
+        )
+        """Of the connect handler, for as long as it has not accepted."""
         self._connected = False
         """Whether the connect handler has finished."""
         self._per_event = bool(self._app.teardown_appcontext_funcs or self._app.teardown_request_funcs)
@@ -115,11 +118,12 @@ class Conversation:
         """Whether the connect handler has finished."""
         handler = self._endpoint.handlers.get("connect")
         deadline = self._deadline
-        assert deadline is not None
+        if handler is None or deadline is None:
+            self._accept()
+            return True
         try:
             with deadline:
-                if handler is not None:
-                    self._say(handler.call(self._ws, ""))
+                self._say(handler.call(self._ws, ""))
         except BaseException as error:
             if error is deadline:
                 raise HandshakeRefusedError(503, "the connect handler took too long") from error
@@ -167,6 +171,8 @@ class Conversation:
 
     def _session_cookies(self) -> list[tuple[str, str]]:
         """What the connect handler, or what ran before it, did to `flask.session`."""
+        if self._app.session_interface.is_null_session(self._context.session):
+            return []
         response = Response()
         self._app.session_interface.save_session(self._app, self._context.session, response)
         return [("Set-Cookie", cookie) for cookie in response.headers.getlist("Set-Cookie")]
@@ -321,9 +327,12 @@ def _accept_handshake(settings: Settings, upgrade: Upgrade) -> handshake.Accepte
         require_subprotocol=settings.require_subprotocol,
         compression=settings.compression if upgrade.sends_head else None,
     )
-    # Not `host_url`, which spells an international domain as people do, and the Origin does not.
-    own = f"{request.scheme}://{request.headers.get('Host', '')}"
-    handshake.check_origin(request.headers.get("Origin"), own, settings.allowed_origins)
+    origin = request.headers.get("Origin")
+    # "This header field is included" by browsers, and programs are let in without (RFC 6455 §10.2).
+    if origin is not None:
+        # Not `host_url`, which spells an international domain as people do, and the Origin does not.
+        own = f"{request.scheme}://{request.headers.get('Host', '')}"
+        handshake.check_origin(origin, own, settings.allowed_origins)
     return accepted
 
 

@@ -15,6 +15,8 @@ from typing import Any, Final
 import gevent
 import gevent.ssl
 from flask import Response, current_app
+from flask.ctx import RequestContext
+from flask.globals import request_ctx
 from gevent import monkey
 from gevent.pywsgi import Input
 from geventwebsocket.websocket import WebSocket as GeventWebSocket
@@ -61,6 +63,11 @@ class Upgrade:
             handler.headers_sent = handler.connection_upgraded = handler.close_connection = True
         return socket, received
 
+    def keep_context(self) -> RequestContext:
+        """The request's context, for the conversation to push once more: nobody else does when that runs."""
+        context: RequestContext = request_ctx._get_current_object()  # type: ignore[attr-defined] # of every LocalProxy
+        return context
+
     def refuse(self) -> None:
         """Have the HTTP handler close the connection behind its answer."""
         self._handler.close_connection = True
@@ -88,6 +95,10 @@ class GeventWebSocketUpgrade(Upgrade):
         """The socket and the bytes behind the request; the WebSocket object writes nothing more."""
         self._websocket.closed = True
         return super().take_over()
+
+    def keep_context(self) -> RequestContext:
+        """A copy of the request's context, whose own greenlet may still have it when the conversation begins."""
+        return request_ctx.copy()
 
     def run(self, conversation: Callable[[], None]) -> Response:
         """Run the conversation in a greenlet that knows nothing of this request, and have this one wait for it.

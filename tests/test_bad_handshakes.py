@@ -50,8 +50,13 @@ NO_HEADERS = {
     "of a mailbox": request().replace(b"Host", b"From me\r\nHost"),
     "of a mailbox amid the headers": request().replace(b"Upgrade", b"From me\r\nUpgrade", 1),
     "that is folded and the first": request().replace(b"Host", b" nonsense\r\nHost"),
+    "that is folded": request().replace(b"Upgrade", b" nonsense\r\nUpgrade", 1),
+    "with a space before the colon": request().replace(b"Host:", b"Host :"),
+    "with a name that is no token": request().replace(b"Host", b"No(nsense): x\r\nHost"),
+    "with a zero byte": request().replace(b"Host", b"X: a\0b\r\nHost"),
+    "with a bare CR": request().replace(b"Host", b"X: a\rY: b\r\nHost"),
 }
-"""Lines that Python, and so gevent-websocket, passes over."""
+"""Lines that Python, and so gevent-websocket, passes over or takes (RFC 9112 §5)."""
 
 
 @pytest.mark.parametrize("name", NO_HEADERS)
