@@ -29,6 +29,7 @@ _node = _Node()
 
 def new_id() -> str:
     """A connection id of this process. Any greenlet, any thread."""
-    high = (_node.number << 16) | (0x8 << 12) | secrets.randbits(_RANDOM_HIGH)
-    low = (0b10 << _RANDOM_LOW) | secrets.randbits(_RANDOM_LOW)
+    random_high, random_low = divmod(secrets.randbits(_RANDOM_HIGH + _RANDOM_LOW), 1 << _RANDOM_LOW)
+    high = (_node.number << 16) | (0x8 << 12) | random_high
+    low = (0b10 << _RANDOM_LOW) | random_low
     return str(uuid.UUID(int=(high << 64) | low))

@@ -47,8 +47,9 @@ class UpgradeRequired(HTTPException):
 
 def _ask_for_upgrade() -> None:
     # The other way round, a handshake for a plain view, it stays a 400.
-    upgrade = request.headers.get("Upgrade", "")
-    if isinstance(request.routing_exception, WebsocketMismatch) and upgrade.lower() != "websocket":
+    if not isinstance(request.routing_exception, WebsocketMismatch):
+        return
+    if request.headers.get("Upgrade", "").lower() != "websocket":
         raise UpgradeRequired(f"{request.path} is a WebSocket: connect to it with ws:// or wss://")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextvars
 import io
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 import gevent
@@ -79,7 +79,7 @@ class Upgrade:
             What the view returns, which nobody hears.
         """
         self.conversation = conversation
-        return Response(status=101)
+        return _Silence(status=101)
 
 
 class GeventWebSocketUpgrade(Upgrade):
@@ -107,6 +107,13 @@ class GeventWebSocketUpgrade(Upgrade):
         """
         greenlet = gevent.spawn(contextvars.Context().run, conversation)
         return current_app.response_class(_wait_for(greenlet), direct_passthrough=True)
+
+
+class _Silence(Response):
+    """A response of which nothing is sent, and nothing made up to be sent."""
+
+    def __call__(self, environ: Any, start_response: Any) -> Iterable[bytes]:
+        return ()
 
 
 def _wait_for(greenlet: gevent.Greenlet[..., None]) -> Iterator[bytes]:

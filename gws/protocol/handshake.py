@@ -11,7 +11,6 @@ import fnmatch
 import logging
 import re
 from collections.abc import Iterable, Sequence
-from email.utils import formatdate
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -110,10 +109,12 @@ def accept(
     )
     response = negotiation.accept(request)
     if response.status_code != 101:
-        kept = {name: value for name, value in response.headers.raw_items() if name == "Upgrade"}
-        raise HandshakeRefusedError(response.status_code, " ".join(response.body.decode().split()), kept)
+        told = {name: value for name, value in response.headers.raw_items() if name == "Upgrade"}
+        raise HandshakeRefusedError(response.status_code, " ".join(response.body.decode().split()), told)
     agreement = find_agreement(negotiation.extensions)
-    return Accepted(list(response.headers.raw_items()), negotiation.subprotocol, agreement)
+    # Without the date, which a 101 may do without (RFC 9110 §6.6.1) and which takes a while to write.
+    kept = [(name, value) for name, value in response.headers.raw_items() if name != "Date"]
+    return Accepted(kept, negotiation.subprotocol, agreement)
 
 
 def _accept_plainly(headers: list[tuple[str, str]], compression: Compression | None) -> Accepted | None:
@@ -133,7 +134,6 @@ def _accept_plainly(headers: list[tuple[str, str]], compression: Compression | N
     ):
         return None
     answer = [
-        ("Date", formatdate(usegmt=True)),
         ("Upgrade", "websocket"),
         ("Connection", "Upgrade"),
         ("Sec-WebSocket-Accept", accept_key(found["sec-websocket-key"])),
