@@ -175,7 +175,7 @@ class Connection(Transport):
         if self._waiting:
             self._greenlet.switch()
 
-    def _receive_data(self, data: bytes) -> None:
+    def _receive_data(self, data: bytes | memoryview) -> None:
         self._heard = True
         reader = self._reader
         if reader is None:
@@ -186,6 +186,9 @@ class Connection(Transport):
             self._receive_nonsense(error)
         if reader.close is not None:
             self._receive_close(reader.close)
+        elif len(data) >= SMALL_READ:
+            expected = reader.guess_next()
+            self._expected = expected if expected > SMALL_READ else 0
         if not self._inbox:
             return
         if self.ending is OURS:
@@ -202,10 +205,6 @@ class Connection(Transport):
 
     def _is_inbox_full(self) -> bool:
         return self._unhandled > MAX_INBOX_SIZE or len(self._inbox) > MAX_INBOX_MESSAGES
-
-    def _bytes_expected(self) -> int:
-        expected = 0 if self._reader is None else self._reader.bytes_expected
-        return expected if expected > SMALL_READ else 0
 
     def _receive_nonsense(self, error: ProtocolError) -> None:
         self._peer_closed = True

@@ -20,7 +20,7 @@ cdef class Transport:
     cdef object _read_watcher
     cdef object _write_watcher
 
-    cpdef _receive_data(self, bytes data)
+    cpdef _receive_data(self, data)
     cpdef bint queue(self, bytes frame) except? False
     cpdef flush(self)
     @cython.locals(size=Py_ssize_t, sent=Py_ssize_t, outbox=list)

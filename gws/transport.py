@@ -22,7 +22,10 @@ from .settings import Settings
 from .states import CLOSED, CONNECTING, OPEN, State
 
 HIGH_WATER: Final = 64 * 1024
-"""Bytes in an outbox above which it is flushed at once, and sending to oneself waits."""
+"""Bytes in an outbox above which its client is behind, and sending to oneself waits."""
+
+FLUSH_SIZE: Final = 32 * 1024
+"""Bytes in an outbox that are sent at once: by the end of the turn they would be out of the processor's cache."""
 
 SMALL_READ: Final = 4096
 """Bytes to read at a time, but for large frames. So small a buffer stays in the cache, which is worth five per cent of
@@ -72,7 +75,7 @@ class Transport:
         """Whether a write watcher waits for the kernel to take more."""
         self._paused = False
         self._expected = 0
-        """Bytes of a large frame that are still to come: only they are read in large pieces."""
+        """Bytes of a large frame that are about to come: only large frames are read in large pieces."""
         self._changed: Event | None = None
         self._socket: Any = None
         self._tls = False
@@ -84,12 +87,8 @@ class Transport:
         """Seconds for which a peer that is waited for may read nothing."""
         return self._settings.ping_timeout
 
-    def _receive_data(self, data: bytes) -> None:
+    def _receive_data(self, data: bytes | memoryview) -> None:
         """Bytes have come from the peer."""
-        raise NotImplementedError
-
-    def _bytes_expected(self) -> int:
-        """Bytes that the peer has announced and not sent, if they are more than `SMALL_READ`; else 0."""
         raise NotImplementedError
 
     def _caught_up(self) -> None:
@@ -122,7 +121,10 @@ class Transport:
             return False
         self._outbox.append(frame)
         self.outbox_size += len(frame)
-        if not self._dirty:
+        if self.outbox_size >= FLUSH_SIZE:
+            if self._socket is not None and not self._blocked:
+                self._send()
+        elif not self._dirty:
             self._dirty = True
             self.io.flush_soon(self)
         return True
@@ -237,8 +239,6 @@ class Transport:
             data = self._read_much() if self._expected else self._socket.recv(SMALL_READ)
             if data:
                 self._receive_data(data)
-                if len(data) >= SMALL_READ:
-                    self._expected = self._bytes_expected()
             else:
                 self._lose()
         except _WOULD_BLOCK:
@@ -251,11 +251,11 @@ class Transport:
         if self._tls:
             self._look_for_decrypted()
 
-    def _read_much(self) -> bytes:
+    def _read_much(self) -> memoryview:
         buffer = self.io.buffer
         size: int = self._socket.recv_into(buffer, min(len(buffer), self._expected + SMALL_READ))
         self._expected = 0
-        return buffer[:size].tobytes()
+        return buffer[:size]
 
     def _look_for_decrypted(self) -> None:
         """Read on soon if a TLS socket holds bytes that it has decrypted, which the poll does not see."""

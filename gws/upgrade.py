@@ -20,6 +20,7 @@ from flask.globals import request_ctx
 from gevent import monkey
 from gevent.pywsgi import Input
 from geventwebsocket.websocket import WebSocket as GeventWebSocket
+from werkzeug.wsgi import ClosingIterator
 
 from . import going_away
 from .errors import HandshakeRefusedError
@@ -110,10 +111,11 @@ class GeventWebSocketUpgrade(Upgrade):
 
 
 class _Silence(Response):
-    """A response of which nothing is sent, and nothing made up to be sent."""
+    """A response of which nothing is sent, and nothing made up to be sent but what middleware waits for."""
 
     def __call__(self, environ: Any, start_response: Any) -> Iterable[bytes]:
-        return ()
+        start_response("101 SWITCHING PROTOCOLS", [])
+        return ClosingIterator(())
 
 
 def _wait_for(greenlet: gevent.Greenlet[..., None]) -> Iterator[bytes]:

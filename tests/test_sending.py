@@ -316,7 +316,8 @@ def test_a_burst_of_broadcasts_does_not_make_clients_that_read_look_slow(
     send = "await ws.async_broadcast" if kind == "async def" else "ws.sync_broadcast"
     server = start_server(
         f"""
-        websocket = WebSocket(app, "/web_socket")
+        # More than a loaded machine keeps a client from reading for, and less than the burst.
+        websocket = WebSocket(app, "/web_socket", max_outbox_size=4 * 1024 * 1024)
 
         @websocket.on("message")
         {kind} message(ws, msg):

@@ -150,7 +150,7 @@ class FrameReader:
         allow_rsv1: whether an extension that uses RSV1 was negotiated.
     """
 
-    __slots__ = ("_allow_rsv1", "_kept", "_mask", "bytes_expected")
+    __slots__ = ("_allow_rsv1", "_kept", "_last_length", "_mask", "bytes_expected")
 
     def __init__(self, *, allow_rsv1: bool = False) -> None:
         self._allow_rsv1 = allow_rsv1
@@ -158,6 +158,7 @@ class FrameReader:
         """An incomplete header, or an incomplete control frame."""
         self.bytes_expected = 0
         """Bytes of the current data frame's payload that are still to come."""
+        self._last_length = 0
         self._mask = b""
         """The current data frame's mask, turned so that it starts at the next byte."""
 
@@ -166,8 +167,18 @@ class FrameReader:
         """Whether the next byte is the first of a frame."""
         return not self._kept and not self.bytes_expected
 
-    def receive_data(self, data: bytes, sink: FrameSink) -> None:
-        """Take bytes from the socket and tell the sink, in order, of what they held.
+    def guess_next(self) -> int:
+        """Bytes of payload that are about to come: the rest of a data frame, or as many as the last one had.
+
+        From each frame this is guessed once, for a flood of small ones may follow a large one.
+        """
+        if self.bytes_expected:
+            return self.bytes_expected
+        guess, self._last_length = self._last_length, 0
+        return guess
+
+    def receive_data(self, data: bytes | memoryview, sink: FrameSink) -> None:
+        """Take bytes from the socket, of which nothing is kept uncopied, and tell the sink, in order, what they held.
 
         Raises:
             ProtocolError: the connection fails with its code; the reader must not be used again.
@@ -182,11 +193,11 @@ class FrameReader:
                 continue
             after = self._read_frame(data, position, sink)
             if after is None:
-                self._kept = data[position:]
+                self._kept = bytes(data[position:])
                 return
             position = after
 
-    def _read_frame(self, data: bytes, start: int, sink: FrameSink) -> int | None:
+    def _read_frame(self, data: bytes | memoryview, start: int, sink: FrameSink) -> int | None:
         """Read a header, with the payload if it is a control frame; None when some of it is missing.
 
         Returns where the next frame or this one's payload begins; past the end when reading is over.
@@ -199,7 +210,7 @@ class FrameReader:
         if len(data) < payload_start:
             return None
         length = short if short < 126 else _read_length(data[start + 2 : payload_start - 4])
-        mask = data[payload_start - 4 : payload_start]
+        mask = bytes(data[payload_start - 4 : payload_start])
         if opcode >= Opcode.CLOSE:
             end = payload_start + length
             if len(data) < end:
@@ -207,7 +218,7 @@ class FrameReader:
             goes_on = sink.receive_control(opcode, apply_mask(data[payload_start:end], mask))
             return end if goes_on else len(data)
         sink.begin_frame(opcode, length, bool(data[start] & _FIN), bool(data[start] & _RSV1))
-        self.bytes_expected = length
+        self.bytes_expected = self._last_length = length
         self._mask = mask
         if not length:
             sink.receive_payload(b"", True)
@@ -235,8 +246,8 @@ class FrameReader:
                 raise ProtocolError("reserved bits are set")
         return opcode
 
-    def _read_payload(self, data: bytes, start: int, sink: FrameSink) -> int:
-        payload = data[start : start + self.bytes_expected]
+    def _read_payload(self, data: bytes | memoryview, start: int, sink: FrameSink) -> int:
+        payload = memoryview(data)[start : start + self.bytes_expected]
         length = len(payload)
         self.bytes_expected -= length
         mask = self._mask
@@ -246,7 +257,7 @@ class FrameReader:
         return start + length
 
 
-def _read_length(field: bytes) -> int:
+def _read_length(field: bytes | memoryview) -> int:
     """The extended payload length (RFC 6455 §5.2)."""
     length = int.from_bytes(field, "big")
     # "the minimal number of bytes MUST be used to encode the length"

@@ -17,6 +17,13 @@ cdef class MessageReader:
     cdef bytearray _parts
     cdef object _decoder
 
-    @cython.locals(messages=list, position=Py_ssize_t, end=Py_ssize_t, length=Py_ssize_t, payload=Py_ssize_t, after=Py_ssize_t)
-    cpdef receive_data(self, bytes data)
-    cdef _receive_plainly(self, bytes data)
+    @cython.locals(
+        octets=bytes,
+        position=Py_ssize_t,
+        end=Py_ssize_t,
+        length=Py_ssize_t,
+        payload=Py_ssize_t,
+        after=Py_ssize_t,
+    )
+    cpdef receive_data(self, data)
+    cdef _receive_plainly(self, data)

@@ -81,44 +81,46 @@ class MessageReader:
         """The payload so far of a message that comes in more than one piece."""
         self._decoder: codecs.IncrementalDecoder | None = None
 
-    @property
-    def bytes_expected(self) -> int:
-        """Bytes of the current frame's payload that are still to come."""
-        return self._frames.bytes_expected
+    def guess_next(self) -> int:
+        """Bytes of a data frame's payload that are about to come (`FrameReader`)."""
+        return self._frames.guess_next()
 
-    def receive_data(self, data: bytes) -> None:
+    def receive_data(self, data: bytes | memoryview) -> None:
         """Take bytes from the socket; `messages` and `close` tell what they held.
+
+        Large pieces come as a view of a buffer, to be copied no more often than it takes to unmask them.
 
         Raises:
             ProtocolError: the connection fails with its code; the reader must not be used again.
         """
-        if self._quick:
+        if self._quick and type(data) is bytes:
             # Anything out of the ordinary, errors included, is left to the plain way.
+            octets = data
             append = self.messages.append
             position = 0
-            end = len(data)
+            end = len(octets)
             try:
-                if 5 < end < 132 and data[0] == 0x81 and data[1] == end + 122:
+                if 5 < end < 132 and octets[0] == 0x81 and octets[1] == end + 122:
                     # One frame that fills the read.
-                    append(apply_mask(data[6:], data[2:6]).decode())
+                    append(apply_mask(octets[6:], octets[2:6]).decode())
                     return
-                while end - position > 5 and data[position] == 0x81:
-                    length = data[position + 1] - 128
+                while end - position > 5 and octets[position] == 0x81:
+                    length = octets[position + 1] - 128
                     payload = position + 6
                     after = payload + length
                     if not 0 <= length < 126 or after > end:
                         break
-                    append(apply_mask(data[payload:after], data[position + 2 : payload]).decode())
+                    append(apply_mask(octets[payload:after], octets[position + 2 : payload]).decode())
                     position = after
             except UnicodeDecodeError:
                 pass
             if position == end:
                 return
             if position:
-                data = data[position:]
+                data = octets[position:]
         self._receive_plainly(data)
 
-    def _receive_plainly(self, data: bytes) -> None:
+    def _receive_plainly(self, data: bytes | memoryview) -> None:
         if self.close is not None:
             return
         self._frames.receive_data(data, self)
