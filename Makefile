@@ -6,8 +6,9 @@ BIN := $(VENV)/bin
 CHROMIUM := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 NGINX := $(shell PATH="$$PATH:/usr/sbin" command -v nginx)
 NPM := $(shell command -v npm)
+COMPILER := $(shell command -v cc)
 
-.PHONY: run test lint types pytest browser nginx node bench compliance fuzz clean
+.PHONY: run test lint types pytest browser nginx node compiler bench bench-quick compliance fuzz clean
 
 run: $(VENV)/.installed
 	$(BIN)/python app.py
@@ -27,8 +28,13 @@ pytest: $(VENV)/.installed-for-tests browser nginx node
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-bench: $(VENV)/.installed-for-tests
-	$(BIN)/python benchmarks/echo.py
+# gws beside its peers, a quarter of an hour and more, into docs/performance.
+bench: $(VENV)/.installed-for-tests compiler node
+	$(BIN)/python benchmarks/bench.py --into docs/performance
+
+# Every workload in miniature, half a minute: does it work?
+bench-quick: $(VENV)/.installed-for-tests compiler
+	$(BIN)/python benchmarks/bench.py --quick
 
 # The Autobahn testsuite, each way to run a server.
 compliance: $(VENV)/.installed-for-tests
@@ -54,6 +60,12 @@ endif
 node:
 ifeq ($(NPM),)
 	apt-get update -qq && apt-get install -y -qq --no-install-recommends nodejs npm
+endif
+
+# The benchmark's clients are in C.
+compiler:
+ifeq ($(COMPILER),)
+	apt-get update -qq && apt-get install -y -qq --no-install-recommends gcc libc6-dev
 endif
 
 $(VENV)/.installed: setup.cfg setup.py requirements.txt

@@ -13,16 +13,16 @@ svg { font: 13px system-ui, sans-serif; background: #ffffff }
 .page { fill: #ffffff } text { fill: #1f2328 } .small { font-size: 11px; fill: #59636e }
 .title { font-size: 15px; font-weight: 600 } .end { text-anchor: end } .middle { text-anchor: middle }
 .ours { fill: #0969da } .peer { fill: #afb8c1 } .spread, .axis { stroke: #59636e } .grid { stroke: #d1d9e0 }
-.line { fill: none; stroke: #0969da; stroke-width: 2 }
+polyline { stroke-width: 2 } polyline.ours { fill: none; stroke: #0969da } polyline.peer { fill: none; stroke: #afb8c1 }
 @media (prefers-color-scheme: dark) {
   svg { background: #0d1117 }
   .page { fill: #0d1117 } text { fill: #f0f6fc } .small { fill: #9198a1 }
   .ours { fill: #4493f8 } .peer { fill: #57606a } .spread, .axis { stroke: #9198a1 } .grid { stroke: #3d444d }
-  .line { stroke: #4493f8 }
+  polyline.ours { stroke: #4493f8 } polyline.peer { stroke: #57606a }
 }"""
 MARGIN, TITLE_HEIGHT = 16, 44
 LABEL_WIDTH, BAR_WIDTH, TEXT_WIDTH, ROW_HEIGHT, BAR_HEIGHT = 190, 190, 80, 26, 16
-LINE_WIDTH, LINE_HEIGHT, AXIS_WIDTH = 560, 240, 80
+LINE_WIDTH, LINE_HEIGHT, AXIS_WIDTH, LINE_LABEL_WIDTH = 560, 240, 60, 60
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,15 @@ class Point:
     text: str
 
 
+@dataclass(frozen=True)
+class Line:
+    """Points in the order of x; what is ours stands out."""
+
+    label: str
+    points: Sequence[Point]
+    ours: bool
+
+
 def bar_chart(title: str, heads: Sequence[str], rows: Sequence[Row]) -> str:
     """Rows of bars side by side, in panels with a scale of their own; a thin line is the spread."""
     panel_width = BAR_WIDTH + TEXT_WIDTH
@@ -74,31 +83,45 @@ def bar_chart(title: str, heads: Sequence[str], rows: Sequence[Row]) -> str:
     return _svg(title, f"{', '.join(heads)}. {'; '.join(described)}.", width, height, [*labels, *parts])
 
 
-def line_chart(title: str, x_head: str, y_head: str, points: Sequence[Point]) -> str:
-    """One line through these points, which are in the order of x; x is logarithmic, y begins at 0."""
-    left, top = MARGIN + AXIS_WIDTH, TITLE_HEIGHT + 20
+def line_chart(title: str, x_head: str, y_head: str, lines: Sequence[Line]) -> str:
+    """Lines over a logarithmic x; y begins at 0. All have points at the same places of x."""
+    left, top = MARGIN + AXIS_WIDTH, TITLE_HEIGHT + 24
     bottom, right = top + LINE_HEIGHT, left + LINE_WIDTH
-    highest = _round_up(max(point.y for point in points))
-    first, last = math.log10(points[0].x), math.log10(points[-1].x)
-
-    def place(point: Point) -> tuple[float, float]:
-        along = (math.log10(point.x) - first) / (last - first) if last > first else 0.5
-        return left + 40 + along * (LINE_WIDTH - 80), bottom - LINE_HEIGHT * point.y / highest
-
-    parts = [_text(left, TITLE_HEIGHT + 6, y_head, "small")]
+    highest = _round_up(max(point.y for line in lines for point in line.points))
+    along = _logarithmic([point.x for point in lines[0].points], left + 40, right - 40)
+    parts = [_text(MARGIN, TITLE_HEIGHT + 6, y_head, "small")]
     for quarter in range(5):
         y = bottom - LINE_HEIGHT * quarter / 4
         parts.append(_line(left, y, right, y, "grid" if quarter else "axis"))
         parts.append(_text(left - 8, y + 4, f"{highest * quarter / 4:,.10g}", "small end"))
-    places = [place(point) for point in points]
-    parts.append(f'<polyline class="line" points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in places)}"/>')
-    for point, (x, y) in zip(points, places, strict=True):
-        parts.append(f'<circle class="ours" cx="{x:.1f}" cy="{y:.1f}" r="4"/>')
-        parts.append(_text(x, y - 10, point.text, "middle"))
-        parts.append(_text(x, bottom + 18, f"{point.x:,.0f}", "small middle"))
+    for x, place in along.items():
+        parts.append(_text(place, bottom + 18, f"{x:,.0f}", "small middle"))
     parts.append(_text((left + right) / 2, bottom + 38, x_head, "small middle"))
-    described = ", ".join(f"{point.text} at {point.x:,.0f}" for point in points)
-    return _svg(title, f"{y_head} over {x_head}: {described}.", right + MARGIN, bottom + 50, parts)
+    for line in lines:
+        places = [(along[point.x], bottom - LINE_HEIGHT * point.y / highest) for point in line.points]
+        parts += _polyline(line, places)
+        parts.append(_text(right - 30, places[-1][1] + 4, line.label, ""))
+    described = (
+        f"{line.label}: {', '.join(f'{p.text} at {p.x:,.0f}' for p in line.points)}" for line in lines
+    )
+    description = f"{y_head} over {x_head}. {'; '.join(described)}."
+    return _svg(title, description, right + MARGIN + LINE_LABEL_WIDTH, bottom + 50, parts)
+
+
+def _logarithmic(values: Sequence[float], left: float, right: float) -> dict[float, float]:
+    """Where each of these, which ascend, is between left and right."""
+    first, last = math.log10(values[0]), math.log10(values[-1])
+    per_decade = (right - left) / (last - first) if last > first else 0
+    return {value: left + (math.log10(value) - first) * per_decade for value in values}
+
+
+def _polyline(line: Line, places: Sequence[tuple[float, float]]) -> list[str]:
+    kind = "ours" if line.ours else "peer"
+    parts = [f'<polyline class="{kind}" points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in places)}"/>']
+    for point, (x, y) in zip(line.points, places, strict=True):
+        parts.append(f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="4"/>')
+        parts.append(_text(x, y + (18 if line.ours else -10), point.text, "small middle"))
+    return parts
 
 
 def _bar(bar: Bar, left: float, top: float, per_unit: float, kind: str) -> list[str]:

@@ -49,8 +49,11 @@ class Bench:
             finally:
                 server.check()  # If it has ended, its log says more than the load generator can.
 
+    def _seconds(self, workload: Workload) -> float:
+        return self.seconds if workload.seconds is None else workload.seconds
+
     def _traffic(self, workload: Workload, server: ServerProcess) -> Measurement:
-        seconds = self.seconds if workload.seconds is None else workload.seconds
+        seconds = self._seconds(workload)
         use = CoreUse(self.cores)
         figures, complaint = load_generator.run(
             self.program, workload.load, server.port, seconds, self.warm_up, server.pids()
@@ -65,7 +68,7 @@ class Bench:
         before = server.memory()
         with load_generator.idle_connections(self.program, load, port, HOLD_SECONDS):
             after = server.memory()
-            share = _cpu_share(server, workload.seconds or 0)
+            share = _cpu_share(server, self._seconds(workload))
         figures = {
             "resident_kb": (after.resident - before.resident) / load.connections,
             "unique_kb": (after.unique - before.unique) / load.connections,
@@ -76,8 +79,6 @@ class Bench:
 
 def _cpu_share(server: ServerProcess, seconds: float) -> float:
     """How much of a core it uses from now on."""
-    if not seconds:
-        return 0
     began, used = monotonic(), server.cpu_seconds()
     sleep(seconds)
     return (server.cpu_seconds() - used) / (monotonic() - began)

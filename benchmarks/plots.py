@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from statistics import median
 
-from charts import Bar, Point, Row, bar_chart, line_chart
+from charts import Bar, Line, Point, Row, bar_chart, line_chart
 from figures import Figure
 from findings import Findings
 from peers import OURS
@@ -51,11 +51,18 @@ def _bar(values: list[float], figure: Figure) -> Bar:
 
 
 def _growth(findings: Findings, title: str, group: Sequence[Workload]) -> str:
-    """gws's; its peers have no part in the growth."""
     figure = group[0].columns[0]
-    points = [
+    lines = [
+        Line(server, points, server in OURS)
+        for server in findings.versions
+        if len(points := _points(findings, server, group, figure)) == len(group)
+    ]
+    return line_chart(title, "connections", figure.head, lines) if lines else ""
+
+
+def _points(findings: Findings, server: str, group: Sequence[Workload], figure: Figure) -> list[Point]:
+    return [
         Point(workload.load.connections, value * figure.scale, figure.text(value))
         for workload in group
-        if (value := findings.median(workload.name, "gws", figure.key)) is not None
+        if (value := findings.median(workload.name, server, figure.key)) is not None
     ]
-    return line_chart(title, "connections", figure.head, points) if points else ""

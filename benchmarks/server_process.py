@@ -105,10 +105,10 @@ class ServerProcess:
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + START_SECONDS
-        while not _accepts(self.port):
+        while not _answers(self.port):
             self.check()
             if time.monotonic() > deadline:
-                raise ServerError(f"not listening after {START_SECONDS:.0f} s: {self._log_end()}")
+                raise ServerError(f"no answer after {START_SECONDS:.0f} s: {self._log_end()}")
             time.sleep(POLL_SECONDS)
 
     def _end(self) -> None:
@@ -134,12 +134,14 @@ def _free_port() -> int:
         return port
 
 
-def _accepts(port: int) -> bool:
+def _answers(port: int) -> bool:
+    """Whether a process is there that speaks HTTP: gunicorn listens before it has one. Any answer will do."""
     try:
-        socket.create_connection((HOST, port), timeout=1).close()
+        with socket.create_connection((HOST, port), timeout=START_SECONDS) as connection:
+            connection.sendall(f"GET / HTTP/1.1\r\nHost: {HOST}:{port}\r\n\r\n".encode())
+            return bool(connection.recv(1))
     except OSError:
         return False
-    return True
 
 
 def _cpu_clock(pid: int) -> int:

@@ -11,9 +11,9 @@ EVERY = NAMES
 MAIN = ("gws", "picows", "websockets", "robyn", "ws")
 CLOSEST = ("gws", "picows", "websockets")
 GWS = ("gws",)
-PING_SECONDS = (
-    20.0  # How often gws and websockets ping by default: the CPU time of a whole interval is taken.
-)
+GROWING = ("gws", "picows")
+PING_SECONDS = 20.0  # How often gws and websockets ping by default; a whole interval is measured.
+SLOW_SECONDS = 2.5  # Time for some dozen messages to all.
 STORM_SECONDS = 20.0  # At most; a SYN that finds the backlog full comes again after 1, 3, 7 and 15 seconds.
 MINIATURE = 64  # Connections.
 
@@ -45,7 +45,8 @@ class Workload:
         """The same with few connections and in a moment: to see that it works, not to measure."""
         count = min(self.load.connections, MINIATURE)
         load = replace(self.load, connections=count, slow=min(self.load.slow, 1))
-        return replace(self, load=load, seconds=self.seconds and min(self.seconds, STORM_SECONDS / 100))
+        ends_by_itself = self.load.mode == "storm"
+        return replace(self, load=load, seconds=self.seconds if ends_by_itself else None)
 
 
 def _broadcast(name: str, in_flight: int) -> Workload:
@@ -57,13 +58,13 @@ def _broadcast(name: str, in_flight: int) -> Workload:
 def _slow_readers(name: str, slow: int, variant: str) -> Workload:
     title = "Broadcast of 4 KiB to 5,000 connections, 1 in flight, with and without slow readers"
     load = Load("broadcast", 5000, 4096, slow=slow)
-    return Workload(name, title, load, CLOSEST, figures.BROADCAST_FIGURES, variant, "broadcast")
+    return Workload(name, title, load, CLOSEST, figures.BROADCAST_FIGURES, variant, "broadcast", SLOW_SECONDS)
 
 
 def _growth(connections: int) -> Workload:
     title = "Growth: echo, 32 bytes, 1 in flight"
     load = Load("echo", connections)
-    return Workload(f"echo-at-{connections}", title, load, GWS, variant=f"{connections:,} connections")
+    return Workload(f"echo-at-{connections}", title, load, GROWING, variant=f"{connections:,} connections")
 
 
 def _memory(connections: int) -> Workload:
@@ -71,7 +72,7 @@ def _memory(connections: int) -> Workload:
     load = Load("idle", connections)
     variant = f"{connections:,} connections"
     return Workload(
-        f"memory-at-{connections}", title, load, GWS, figures.MEMORY_FIGURES, variant, seconds=0.0
+        f"memory-at-{connections}", title, load, GWS, figures.MEMORY_FIGURES, variant, most_rounds=2
     )
 
 
@@ -114,6 +115,7 @@ WORKLOADS = (
         CLOSEST,
         figures.STORM_FIGURES,
         seconds=STORM_SECONDS,
+        most_rounds=3,
     ),
     _slow_readers("slow-readers-0", 0, "all read"),
     _slow_readers("slow-readers-50", 50, "50 never read"),
