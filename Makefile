@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 CHROMIUM := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 NGINX := $(shell PATH="$$PATH:/usr/sbin" command -v nginx)
 NPM := $(shell command -v npm)
-COMPILER := $(shell command -v cc)
+CC := $(shell command -v cc)
 
 .PHONY: run test lint types pytest browser nginx node compiler bench bench-quick compliance fuzz clean
 
@@ -62,9 +62,8 @@ ifeq ($(NPM),)
 	apt-get update -qq && apt-get install -y -qq --no-install-recommends nodejs npm
 endif
 
-# The benchmark's clients are in C.
 compiler:
-ifeq ($(COMPILER),)
+ifeq ($(CC),)
 	apt-get update -qq && apt-get install -y -qq --no-install-recommends gcc libc6-dev
 endif
 

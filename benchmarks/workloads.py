@@ -45,8 +45,8 @@ class Workload:
         """The same with few connections and in a moment: to see that it works, not to measure."""
         count = min(self.load.connections, MINIATURE)
         load = replace(self.load, connections=count, slow=min(self.load.slow, 1))
-        ends_by_itself = self.load.mode == "storm"
-        return replace(self, load=load, seconds=self.seconds if ends_by_itself else None)
+        seconds = self.seconds if self.load.mode == "storm" else None  # It ends with the last answer.
+        return replace(self, title=f"{self.title}: in miniature", load=load, seconds=seconds)
 
 
 def _broadcast(name: str, in_flight: int) -> Workload:
@@ -58,7 +58,7 @@ def _broadcast(name: str, in_flight: int) -> Workload:
 def _slow_readers(name: str, slow: int, variant: str) -> Workload:
     title = "Broadcast of 4 KiB to 5,000 connections, 1 in flight, with and without slow readers"
     load = Load("broadcast", 5000, 4096, slow=slow)
-    return Workload(name, title, load, CLOSEST, figures.BROADCAST_FIGURES, variant, "broadcast", SLOW_SECONDS)
+    return Workload(name, title, load, CLOSEST, figures.SLOW_FIGURES, variant, "broadcast", SLOW_SECONDS)
 
 
 def _growth(connections: int) -> Workload:
