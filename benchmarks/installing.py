@@ -57,9 +57,9 @@ def run(
 
 
 def complaint(ended: subprocess.CompletedProcess[str]) -> str:
-    """The line that says what went wrong: the last one, or the last that calls itself an error."""
+    """The line that says what went wrong: pip's first error, or else the last of all."""
     lines = ended.stderr.strip().splitlines() or [f"exit status {ended.returncode}"]
-    return next((line for line in reversed(lines) if "error" in line.lower()), lines[-1])
+    return next((line for line in lines if line.startswith("ERROR")), lines[-1])
 
 
 def _must(command: list[str]) -> None:
