@@ -15,7 +15,8 @@ COMPILED_TESTS := $(patsubst %,tests/test_%.py,async_batches backpressure bad_fr
 	fairness fragments frame_reader frames fuzz_corpus gevent_traps handler_errors keepalive message_limits messages \
 	returns second_opinion sending slow_clients text)
 
-.PHONY: run test lint types pytest compiled browser nginx node compiler bench compliance fuzz clean
+.PHONY: run test lint types pytest compiled browser nginx node compiler bench bench-quick compliance \
+	fuzz clean
 
 run: $(VENV)/.installed
 	$(BIN)/python app.py
@@ -41,8 +42,13 @@ compiled: $(VENV)/.installed-for-tests
 	then GWS_PURE_PYTHON= $(BIN)/python -m pytest --numprocesses auto --dist loadfile $(COMPILED_TESTS); \
 	else echo "The compiled modules are not tested: to build them takes a C compiler and Python's headers."; fi
 
-bench: $(VENV)/.installed-for-tests
-	$(BIN)/python benchmarks/echo.py
+# gws beside its peers, a quarter of an hour and more, into docs/performance.
+bench: $(VENV)/.installed-for-tests compiler node
+	$(BIN)/python benchmarks/bench.py --into docs/performance
+
+# Every workload in miniature, half a minute: does it work?
+bench-quick: $(VENV)/.installed-for-tests compiler
+	$(BIN)/python benchmarks/bench.py --quick
 
 # The Autobahn testsuite, each way to run a server.
 compliance: $(VENV)/.installed-for-tests

@@ -1,23 +1,12 @@
-"""What a run of the benchmark finds out, as data: the report prints it, and --json writes it down."""
+"""What a run of the benchmark finds out, as data: the report and the plots show it, results.json is it."""
 
 import dataclasses
 from dataclasses import dataclass, field
+from statistics import median
 from typing import Any
-
-from load_generator import EchoResult
-from server_process import Memory
 
 # With more than this share of either core taken by other work, a measurement says more about that work.
 DISTURBANCE = 0.1
-
-
-@dataclass(frozen=True)
-class Target:
-    """gws's messages per second shall be at least `ratio` times the peer's."""
-
-    workload: str
-    peer: str
-    ratio: float
 
 
 @dataclass(frozen=True)
@@ -28,7 +17,7 @@ class Sample:
     server: str
     workload: str
     others: float
-    result: EchoResult
+    figures: dict[str, float]
 
     @property
     def quiet(self) -> bool:
@@ -36,29 +25,12 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class IdleMemory:
-    """A server's memory without and with idle connections."""
-
-    server: str
-    connections: int
-    before: Memory
-    after: Memory
-
-    @property
-    def resident_per_connection(self) -> float:
-        return (self.after.resident - self.before.resident) / self.connections
-
-    @property
-    def unique_per_connection(self) -> float:
-        return (self.after.unique - self.before.unique) / self.connections
-
-
-@dataclass(frozen=True)
 class Failure:
     """A measurement that could not be made, or in which something was not as it should be."""
 
     server: str
-    during: str
+    workload: str
+    round: int
     reason: str
 
 
@@ -72,18 +44,28 @@ class Findings:
     left_out: dict[str, str] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
-    idle: list[IdleMemory] = field(default_factory=list)
 
-    def of(self, workload: str, server: str) -> list[Sample]:
+    def all(self, workload: str, server: str) -> list[Sample]:
         """All rounds of this server under this workload."""
         return [s for s in self.samples if (s.workload, s.server) == (workload, server)]
 
-    def faultless(self, servers: set[str]) -> bool:
+    def used(self, workload: str, server: str) -> list[Sample]:
+        """Those that count: the quiet ones, or all where there are none."""
+        samples = self.all(workload, server)
+        return [sample for sample in samples if sample.quiet] or samples
+
+    def values(self, workload: str, server: str, figure: str) -> list[float]:
+        """This figure in each round that counts."""
+        return [sample.figures[figure] for sample in self.used(workload, server)]
+
+    def median(self, workload: str, server: str, figure: str) -> float | None:
+        """None where it was not measured."""
+        values = self.values(workload, server, figure)
+        return median(values) if values else None
+
+    def faultless(self, servers: frozenset[str]) -> bool:
         """Whether these were measured as often as was asked, and every message came back, right and in order."""
-        if servers & self.left_out.keys() or servers & {failure.server for failure in self.failures}:
-            return False
-        results = [sample.result for sample in self.samples if sample.server in servers]
-        return not any(result.errors or result.unanswered or result.overtaken for result in results)
+        return not servers & (self.left_out.keys() | {failure.server for failure in self.failures})
 
     def as_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

@@ -1,4 +1,4 @@
-"""load.c from Python: builds it, runs it and parses what it prints."""
+"""load/ from Python: builds it, runs it and parses what it prints."""
 
 import json
 import subprocess
@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-SOURCE = Path(__file__).resolve().with_name("load.c")
-BUILD = SOURCE.with_name(".build")
+DIRECTORY = Path(__file__).resolve().with_name("load")
+BUILD = DIRECTORY.with_name(".build")
 COMPILE_SECONDS = 120
-OVERTIME_SECONDS = 150.0  # load.c ends itself sooner than this.
+OVERTIME_SECONDS = 150.0  # It ends itself sooner than this.
 
 
 class LoadError(Exception):
@@ -18,51 +18,34 @@ class LoadError(Exception):
 
 
 @dataclass(frozen=True)
-class Workload:
-    """How the clients behave: messages of `size` bytes, `in_flight` of them under way on each connection."""
+class Load:
+    """What the clients do: a mode of load/load.c, and what it says about its options."""
 
-    name: str
+    mode: str
     connections: int
-    size: int
-    in_flight: int
+    size: int = 32
+    in_flight: int = 1
+    slow: int = 0
 
-
-@dataclass(frozen=True)
-class EchoResult:
-    """What one run measured; all but the last are named as in the JSON that load.c prints."""
-
-    connections: int
-    size: int
-    in_flight: int
-    seconds: float
-    messages: int
-    messages_per_second: float
-    p50_us: float
-    p99_us: float
-    max_us: float
-    errors: int
-    unanswered: int
-    overtaken: int
-    server_cpu_us_per_message: float
-    server_cpu_share: float
-    load_cpu_share: float
-    complaint: str = ""  # What the first error was.
+    def arguments(self, port: int, seconds: float) -> list[str]:
+        return [
+            *(self.mode, "--port", str(port), "--seconds", str(seconds)),
+            *("--connections", str(self.connections), "--slow", str(self.slow)),
+            *("--size", str(self.size), "--in-flight", str(self.in_flight)),
+        ]
 
 
 def build() -> Path:
-    """Compile load.c, unless that has been done since it last changed."""
+    """Compile load/, unless that has been done since it last changed."""
     program = BUILD / "load"
-    if program.exists() and program.stat().st_mtime >= SOURCE.stat().st_mtime:
+    sources = sorted(DIRECTORY.glob("*.c"))
+    changed = max(path.stat().st_mtime for path in [*sources, *DIRECTORY.glob("*.h")])
+    if program.exists() and program.stat().st_mtime >= changed:
         return program
     BUILD.mkdir(exist_ok=True)
+    command = ["cc", "-O2", "-o", str(program), *map(str, sources)]
     try:
-        subprocess.run(
-            ["cc", "-O2", "-o", str(program), str(SOURCE)],
-            check=True,
-            capture_output=True,
-            text=True,
-            timeout=COMPILE_SECONDS,
-        )
+        subprocess.run(command, check=True, capture_output=True, text=True, timeout=COMPILE_SECONDS)
     except FileNotFoundError:
         raise LoadError(
             "there is no C compiler called cc; on Debian: apt-get install gcc libc6-dev"
@@ -72,47 +55,38 @@ def build() -> Path:
     return program
 
 
-def echo(
-    program: Path, port: int, workload: Workload, seconds: float, warm_up: float, server_pids: list[int]
-) -> EchoResult:
-    """Send and verify echoes for `seconds`, and read the CPU time of `server_pids` over exactly that time."""
-    command = [
-        *(str(program), "echo", "--port", str(port)),
-        *("--connections", str(workload.connections), "--size", str(workload.size)),
-        *("--in-flight", str(workload.in_flight), "--seconds", str(seconds), "--warm-up", str(warm_up)),
-        *(argument for pid in server_pids for argument in ("--cpu-of", str(pid))),
-    ]
-    ended = subprocess.run(
-        command, capture_output=True, text=True, timeout=seconds + warm_up + OVERTIME_SECONDS, check=False
-    )
+def run(
+    program: Path, load: Load, port: int, seconds: float, warm_up: float, server_pids: list[int]
+) -> tuple[dict[str, float], str]:
+    """Put this load on the server, and read the CPU time of `server_pids` over exactly the measured seconds.
+
+    Returns:
+        The figures that it prints, and what the first error was, if there was one.
+    """
+    cpu_of = [argument for pid in server_pids for argument in ("--cpu-of", str(pid))]
+    command = [str(program), *load.arguments(port, seconds), "--warm-up", str(warm_up), *cpu_of]
+    timeout = seconds + warm_up + OVERTIME_SECONDS
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
     if not ended.stdout:
         raise LoadError(ended.stderr.strip() or f"load ended with status {ended.returncode}")
-    return EchoResult(**json.loads(ended.stdout), complaint=ended.stderr.strip())
+    figures: dict[str, float] = json.loads(ended.stdout)
+    return figures, ended.stderr.strip()
 
 
 @contextmanager
-def idle_connections(program: Path, port: int, count: int, seconds: float) -> Iterator[None]:
-    """Hold this many open connections, at most for `seconds`, while the caller looks at the server."""
-    command = [
-        str(program),
-        "idle",
-        "--port",
-        str(port),
-        "--connections",
-        str(count),
-        "--seconds",
-        str(seconds),
-    ]
+def idle_connections(program: Path, load: Load, port: int, seconds: float) -> Iterator[None]:
+    """Hold open connections, at most for `seconds`, while the caller looks at the server."""
+    command = [str(program), *load.arguments(port, seconds)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdin is not None
         assert holder.stdout is not None
         try:
-            if holder.stdout.readline() != f"ready {count}\n":
-                raise LoadError(f"could not open {count} connections")
+            if holder.stdout.readline() != f"ready {load.connections}\n":
+                raise LoadError(f"could not open {load.connections} connections")
             yield
             holder.stdin.close()
-            summary = json.loads(holder.stdout.readline())
-            if summary["open"] != count:
-                raise LoadError(f"{count - summary['open']} of {count} idle connections were lost")
+            lost = load.connections - json.loads(holder.stdout.readline())["open"]
+            if lost:
+                raise LoadError(f"{lost} of {load.connections} idle connections were lost")
         finally:
             holder.kill()

@@ -1,90 +1,119 @@
-"""The servers that can be measured: gws and its peers, where each one's echo lives and which Python runs it.
+"""The servers that can be measured: gws and its peers, where each one's programs live and what runs them.
 
-gws runs from this checkout, with the interpreter that runs the benchmark, or with .venv's where that one
-lacks gws's dependencies. Its peers have a virtualenv of their own, made from requirements.txt when it is
-first needed, so that their pinned dependencies and gws's cannot get in each other's way.
+gws runs from this checkout, with the interpreter that runs the benchmark; its peers run with what installing.py
+installs.
 """
 
 import json
 import os
-import subprocess
 import sys
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
 
-HERE = Path(__file__).resolve().parent
+from installing import HERE, PYTHON, NotAvailableError, complaint, install_node, install_python, run
+
 ROOT = HERE.parent
-PEERS_VENV = HERE / ".venv"
-REQUIREMENTS = HERE / "requirements.txt"
-INSTALL_SECONDS = 600  # A peer without a wheel for this Python is compiled, or given up.
-IMPORT_SECONDS = 60
+PROBE_SECONDS = 60
 
-# Imports what the server will, so that a broken installation is noticed, and says which versions it found.
-PROBE = """
-import importlib.metadata, json, sys
-exec(sys.argv[1])
+# What in the caller's environment would change a server's settings: Robyn, say, puts ROBYN_PORT above its argument.
+FOREIGN = (
+    *("ROBYN_", "GWS_", "FLASK_", "GEVENT_", "GUNICORN_", "WEBSOCKETS_", "AIOHTTP_", "UVICORN_", "NODE_"),
+    *("PYTHON", "VIRTUAL_ENV"),
+)
+
+# Both import what the server will, so that a broken installation is noticed, and say which versions they found.
+PYTHON_PROBE = """
+import importlib, importlib.metadata, json, sys
+for name in sys.argv[1].split():
+    importlib.import_module(name)
 found = {d.name: d.version for name in sys.argv[2:] for d in importlib.metadata.distributions(name=name)}
+if "gws" in sys.modules:
+    found["compiled"] = "yes" if sys.modules["gws"].is_compiled else "no"
 print(json.dumps(found))
+"""
+NODE_PROBE = """
+const [module] = process.argv.slice(1);
+require(module);
+console.log(JSON.stringify({ [module]: require(module + "/package.json").version, node: process.versions.node }));
 """
 
 
-class NotAvailableError(Exception):
-    """A server that cannot be measured here; the message says why."""
+class Home(Enum):
+    """What a server's program runs with."""
+
+    CHECKOUT = "this checkout and its Python"
+    VIRTUALENV = "the peers' virtualenv"
+    NODE = "Node"
 
 
 @dataclass(frozen=True)
 class Server:
-    """One row of the tables: a file of servers/ and the arguments that come after its host and port."""
+    """One row of the tables.
+
+    Attributes:
+        program: servers/PROGRAM_echo and, where it broadcasts, servers/PROGRAM_broadcast.
+        imports: The modules that it needs, separated by spaces.
+        requirements: What pip is asked for, the versions being those of requirements.txt.
+        arguments: What comes after host and port.
+        environment: What is set on top of the caller's environment.
+    """
 
     name: str
-    file: str
+    program: str
     imports: str
-    distributions: tuple[str, ...]
+    requirements: tuple[str, ...]
     arguments: tuple[str, ...] = ()
+    home: Home = Home.VIRTUALENV
+    environment: Mapping[str, str] = field(default_factory=dict)
 
-    @property
-    def is_gws(self) -> bool:
-        return self.file == "gws_echo.py"
+    def distributions(self) -> list[str]:
+        """The requirements without their extras."""
+        return [requirement.partition("[")[0] for requirement in self.requirements]
 
 
 GWS = ("gevent-gws", "gevent", "greenlet", "Flask", "websockets")
-IMPORT_GWS = "import flask; from gws import WebSocket, serve"
-IMPORT_ROBYN = "from robyn import WebSocket"
-IMPORT_WEBSOCKETS = "from websockets.asyncio.server import serve; import uvloop"
-IMPORT_PICOWS = "from picows import ws_create_server; import uvloop"
+ROBYN = ("robyn", "uvloop")
+FLASK_SOCK = ("flask-sock", "simple-websocket", "Flask", "gunicorn[gevent]", "gevent")
+STARLETTE = ("starlette", "uvicorn[standard]", "uvloop", "httptools", "websockets")
 SERVERS = (
-    Server("gws", "gws_echo.py", IMPORT_GWS, GWS),
-    Server("gws-async", "gws_echo.py", IMPORT_GWS, GWS, ("async",)),
-    Server("robyn", "robyn_echo.py", IMPORT_ROBYN, ("robyn", "uvloop")),
-    Server("robyn-async", "robyn_echo.py", IMPORT_ROBYN, ("robyn", "uvloop"), ("async",)),
-    Server("websockets", "websockets_echo.py", IMPORT_WEBSOCKETS, ("websockets",)),
-    Server(
-        "websockets-uvloop", "websockets_echo.py", IMPORT_WEBSOCKETS, ("websockets", "uvloop"), ("uvloop",)
-    ),
-    Server("picows", "picows_echo.py", IMPORT_PICOWS, ("picows", "aiofastnet", "uvloop")),
+    Server("gws", "gws", "flask gws", GWS, home=Home.CHECKOUT),
+    Server("gws-pure", "gws", "flask gws", GWS, home=Home.CHECKOUT, environment={"GWS_PURE_PYTHON": "1"}),
+    Server("gws-async", "gws", "flask gws", GWS, ("async",), home=Home.CHECKOUT),
+    Server("picows", "picows", "picows uvloop", ("picows", "aiofastnet", "uvloop")),
+    Server("websockets", "websockets", "websockets uvloop", ("websockets", "uvloop")),
+    Server("websockets-uvloop", "websockets", "websockets uvloop", ("websockets", "uvloop"), ("uvloop",)),
+    Server("robyn", "robyn", "robyn", ROBYN),
+    Server("robyn-async", "robyn", "robyn", ROBYN, ("async",)),
+    Server("ws", "ws", "ws", ("ws",), home=Home.NODE, environment={"NODE_ENV": "production"}),
+    Server("starlette", "starlette", "starlette.routing uvicorn uvloop httptools websockets", STARLETTE),
+    Server("aiohttp", "aiohttp", "aiohttp.web", ("aiohttp",)),
+    Server("flask-sock", "flask_sock", "flask_sock gunicorn.workers.ggevent", FLASK_SOCK),
+    Server("gevent-websocket", "gevent_websocket", "geventwebsocket.handler", ("gevent-websocket", "gevent")),
 )
 NAMES = tuple(server.name for server in SERVERS)
+OURS = frozenset(server.name for server in SERVERS if server.home is Home.CHECKOUT)
 
 
 @dataclass(frozen=True)
 class Runnable:
-    """A server together with the Python that has been seen to import it."""
+    """A server that has been seen to import what it needs."""
 
     server: Server
-    python: str
     versions: dict[str, str]
 
     @property
     def name(self) -> str:
         return self.server.name
 
-    def command(self, host: str, port: int) -> list[str]:
-        script = str(HERE / "servers" / self.server.file)
-        return [self.python, script, host, str(port), *self.server.arguments]
+    def command(self, act: str, host: str, port: int) -> list[str]:
+        """How to start its program for this act, echo or broadcast."""
+        suffix = "js" if self.server.home is Home.NODE else "py"
+        program = HERE / "servers" / f"{self.server.program}_{act}.{suffix}"
+        return [interpreter(self.server), str(program), host, str(port), *self.server.arguments]
 
     def environment(self) -> dict[str, str]:
-        return _environment(self.server)
+        return environment(self.server)
 
 
 def prepare(names: Iterable[str], say: Callable[[str], None]) -> tuple[list[Runnable], dict[str, str]]:
@@ -93,87 +122,40 @@ def prepare(names: Iterable[str], say: Callable[[str], None]) -> tuple[list[Runn
     Returns:
         Those that can run, in the order of SERVERS, and for each of the others the reason it is left out.
     """
-    chosen = [server for server in SERVERS if server.name in set(names)]
-    failures = _install_peers(say) if any(not server.is_gws for server in chosen) else []
     runnable: list[Runnable] = []
     left_out: dict[str, str] = {}
-    for server in chosen:
+    wanted = set(names)
+    for server in SERVERS:
+        if server.name not in wanted:
+            continue
+        say(f"preparing {server.name}")
         try:
             runnable.append(_find(server))
         except NotAvailableError as reason:
-            left_out[server.name] = "; ".join([str(reason), *failures])
+            left_out[server.name] = str(reason)
     return runnable, left_out
 
 
+def interpreter(server: Server) -> str:
+    """What runs the server's programs."""
+    return {Home.CHECKOUT: sys.executable, Home.VIRTUALENV: str(PYTHON), Home.NODE: "node"}[server.home]
+
+
+def environment(server: Server) -> dict[str, str]:
+    """The caller's without FOREIGN, and the server's own on top."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
+    checkout = {"PYTHONPATH": str(ROOT)} if server.home is Home.CHECKOUT else {}
+    return kept | checkout | dict(server.environment)
+
+
 def _find(server: Server) -> Runnable:
-    reason = "no Python for it"
-    for python in _interpreters(server):
-        probe = [python, "-c", PROBE, server.imports, *server.distributions]
-        ended = _run(probe, IMPORT_SECONDS, _environment(server))
-        if ended.returncode == 0:
-            return Runnable(server, python, json.loads(ended.stdout))
-        reason = _last_line(ended)
-    raise NotAvailableError(reason)
-
-
-def _interpreters(server: Server) -> list[str]:
-    if not server.is_gws:
-        return [str(PEERS_VENV / "bin" / "python")]
-    own = ROOT / ".venv" / "bin" / "python"
-    return [sys.executable, *([str(own)] if own.exists() else [])]
-
-
-def _environment(server: Server) -> dict[str, str]:
-    """The caller's, without what changes a server's settings: Robyn puts ROBYN_PORT above its argument."""
-    foreign = ("ROBYN_", "GWS_", "FLASK_", "GEVENT_", "WEBSOCKETS_", "PYTHON", "VIRTUAL_ENV")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
-    return kept | ({"PYTHONPATH": str(ROOT)} if server.is_gws else {})
-
-
-def _install_peers(say: Callable[[str], None]) -> list[str]:
-    """Make the peers' virtualenv what requirements.txt says; one that is already so is left as it is.
-
-    Returns:
-        One line for each requirement that could not be installed.
-    """
-    wanted = REQUIREMENTS.read_text()
-    stamp = PEERS_VENV / "installed.txt"
-    if stamp.exists() and stamp.read_text() == wanted:
-        return []
-    say("installing the peers into benchmarks/.venv, once")
-    made = _run([sys.executable, "-m", "venv", str(PEERS_VENV)], INSTALL_SECONDS)
-    if made.returncode != 0:
-        return [_last_line(made)]
-    failures = _install(["-r", str(REQUIREMENTS)]) and _install_one_by_one(wanted)
-    if not failures:
-        stamp.write_text(wanted)
-    return failures
-
-
-def _install_one_by_one(wanted: str) -> list[str]:
-    """The rest shall not be missing because one of them is."""
-    requirements = [line for line in wanted.splitlines() if line and not line.startswith("#")]
-    return [failure for requirement in requirements for failure in _install([requirement])]
-
-
-def _install(what: list[str]) -> list[str]:
-    pip = [str(PEERS_VENV / "bin" / "python"), "-m", "pip", "install", "--quiet", "--prefer-binary", *what]
-    ended = _run(pip, INSTALL_SECONDS)
-    return [f"{what[-1]}: {_last_line(ended)}"] if ended.returncode != 0 else []
-
-
-def _run(
-    command: list[str], seconds: float, environment: dict[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
-    """Run to the end; what cannot start or takes too long counts as failed and says so on its stderr."""
-    try:
-        return subprocess.run(
-            command, capture_output=True, text=True, timeout=seconds, env=environment, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return subprocess.CompletedProcess(command, 1, "", str(error))
-
-
-def _last_line(ended: subprocess.CompletedProcess[str]) -> str:
-    lines = ended.stderr.strip().splitlines()
-    return lines[-1] if lines else f"exit status {ended.returncode}"
+    if server.home is Home.VIRTUALENV:
+        install_python(server.program, server.requirements)
+    if server.home is Home.NODE:
+        install_node()
+    flag, probe = ("-e", NODE_PROBE) if server.home is Home.NODE else ("-c", PYTHON_PROBE)
+    command = [interpreter(server), flag, probe, server.imports, *server.distributions()]
+    ended = run(command, PROBE_SECONDS, environment(server))
+    if ended.returncode != 0:
+        raise NotAvailableError(complaint(ended))
+    return Runnable(server, json.loads(ended.stdout))

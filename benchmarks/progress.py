@@ -1,30 +1,35 @@
-"""One line on stderr that says how far the benchmark is."""
+"""A bar on stderr that shows how far the benchmark is."""
 
 import sys
+import time
+
+WIDTH = 30  # Characters.
 
 
 class Progress:
     """On a terminal the line is overwritten, elsewhere each step is a line of its own."""
 
     def __init__(self) -> None:
-        self._total = 0
-        self._step = 0
+        self._total = 1
+        self._done = -1
+        self._began = time.monotonic()
 
     def expect(self, total: int) -> None:
-        self._total = total
+        """So many steps, from now on."""
+        self._total, self._done, self._began = total, -1, time.monotonic()
 
     def step(self, text: str) -> None:
-        self._step += 1
-        self.say(f"[{self._step}/{self._total}] {text}")
+        """The next step begins."""
+        self._done += 1
+        filled = WIDTH * self._done // self._total
+        minutes, seconds = divmod(int(time.monotonic() - self._began), 60)
+        bar = "#" * filled + "." * (WIDTH - filled)
+        self.say(f"[{bar}] {self._done:>3}/{self._total} {minutes}:{seconds:02} {text}")
 
     def say(self, text: str) -> None:
         overwrite = sys.stderr.isatty()
-        print(
-            f"\r\033[K{text}" if overwrite else text,
-            end="" if overwrite else "\n",
-            file=sys.stderr,
-            flush=True,
-        )
+        line = f"\r\033[K{text}" if overwrite else f"{text}\n"
+        print(line, end="", file=sys.stderr, flush=True)
 
     def done(self) -> None:
         if sys.stderr.isatty():
