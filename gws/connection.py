@@ -15,6 +15,7 @@ import gevent
 
 from .errors import ProtocolError
 from .hub_io import counters, hub_callback
+from .hub_slots import Slot
 from .protocol.deflate import Inflater
 from .protocol.frames import (
     ABNORMAL,
@@ -40,6 +41,9 @@ LINGER: Final = 1.0
 """Seconds to read on after a failed connection's FIN: closing over unread bytes would send a reset, and the peer
 would lose the Close frame that tells it why."""
 
+LATENESS: Final = 256
+"""By no more than this part of its interval is a ping late, to go out with others."""
+
 _PING = encode_frame(Opcode.PING, b"")
 
 
@@ -61,6 +65,7 @@ class Connection(Transport):
         "_on_ending",
         "_peer_closed",
         "_reader",
+        "_slot",
         "_timer",
         "_unanswered_since",
         "_unhandled",
@@ -98,6 +103,9 @@ class Connection(Transport):
         self._unanswered_since: float | None = None
         """When the first ping was sent that nothing has come after."""
         self._timer: Any = None
+        """Of the end, once that has begun."""
+        self._slot: Slot | None = None
+        """With those whose keepalive is due at about the same time."""
 
     def open(self, socket: Any, head: bytes, received: bytes) -> None:
         """Send the 101 with what is queued behind it, and begin to read.
@@ -329,10 +337,15 @@ class Connection(Transport):
         interval = self._settings.ping_interval
         if interval is not None:
             self._next_ping = time.monotonic() + interval
-            self._start_timer(interval, self._keep_alive)
+            self._keep_alive_at(self._next_ping)
+
+    def _keep_alive_at(self, when: float) -> None:
+        settings = self._settings
+        shortest = min(settings.ping_interval or settings.ping_timeout, settings.ping_timeout)
+        self._slot = self.io.slots.add(self, when, shortest / LATENESS)
 
     @hub_callback
-    def _keep_alive(self) -> None:
+    def keep_alive(self) -> None:
         """Send the ping that is due, and give up a peer that has left one unanswered for too long."""
         now = time.monotonic()
         timeout = self._settings.ping_timeout
@@ -352,7 +365,8 @@ class Connection(Transport):
         due = self._next_ping
         if self._unanswered_since is not None:
             due = min(due, self._unanswered_since + timeout)
-        self._start_timer(max(due - now, 0.001), self._keep_alive)
+        if self.ending is None:
+            self._keep_alive_at(max(due, now + 0.001))
 
     def _give_up(self, behind: bool) -> None:
         if behind:
@@ -377,6 +391,9 @@ class Connection(Transport):
         self._timer.start(callback, update=True)
 
     def _stop_timer(self) -> None:
+        if self._slot is not None:
+            self._slot.pop(self, None)
+            self._slot = None
         if self._timer is not None:
             self._timer.stop()
             self._timer.close()

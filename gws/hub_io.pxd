@@ -4,6 +4,7 @@ cdef class HubIO:
     cdef public object switch_to_hub
     cdef public object thread
     cdef public object buffer
+    cdef public object slots
     cdef public dict deflaters
     cdef list _dirty
     cdef object _handed_over

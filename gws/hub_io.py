@@ -1,4 +1,4 @@
-"""What the connections of one hub share: a receive buffer, compressors, and the outboxes to flush in its next turn."""
+"""What the connections of one hub share: a receive buffer, compressors, timers, and the outboxes to flush next."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from gevent import monkey
 from greenlet import greenlet
 
 from .hub_loop import HubLoop
+from .hub_slots import HubSlots
 from .protocol.deflate import Compression, Deflater
 
 logger = logging.getLogger("gws")
@@ -91,6 +92,7 @@ class HubIO:
         """Without gevent's look for a `switch_out` hook, which is there for calls that may not block."""
         self.thread: int = hub.thread_ident
         self.buffer = memoryview(bytearray(RECEIVE_SIZE))
+        self.slots = HubSlots(hub.loop)
         self.deflaters: dict[tuple[Compression, int], Deflater] = {}
         """Those that connections without context takeover share, by window bits."""
         self._dirty: list[CanFlush] = []

@@ -31,6 +31,7 @@ LAYERS = (
     "hub_subprocess",
     "hub_loop",
     "aio",
+    "hub_slots",
     "hub_io",
     "transport",
     "connection",
