@@ -19,7 +19,7 @@ cdef class Connection(Transport):
     cdef bint _has_read
     cdef double _next_ping
     cdef object _unanswered_since
-    cdef dict _slot
+    cdef object _slot
     cdef object _timer
 
     cpdef list receive(self)
