@@ -13,6 +13,7 @@ import asyncio
 import builtins
 import contextlib
 import os
+import sys
 import types
 import weakref
 from asyncio.events import _get_running_loop
@@ -114,6 +115,8 @@ class _Worker:
         """Of the greenlet that waits for the coroutine, if it has suspended."""
         self._step = NextStep()
         self._task = loop.make_task(self._work(), self._step, context)
+        # Not among `asyncio.all_tasks()`: who cancels and awaits all others would wait for every connection.
+        asyncio._unregister_task(self._task)
 
     def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         """What the coroutine returns; after what it raises, the worker is done with."""
@@ -152,10 +155,13 @@ class _Worker:
                 if self._is_last:
                     return
                 self._wake()
-                self._loop.hold(self._step)
-                # Whoever cancels it now is late: the coroutine that was meant is over.
+                # Whoever cancels it from now on is late: the coroutine that was meant is over.
                 with contextlib.suppress(asyncio.CancelledError):
+                    self._loop.hold(self._step)
                     await _yield_once()
+                if sys.version_info >= (3, 11):
+                    while self._task.cancelling():
+                        self._task.uncancel()
         finally:
             self._wake()
 

@@ -7,6 +7,7 @@ own greenlet, which takes them in batches with `receive` and is switched to by n
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -335,14 +336,14 @@ class Connection(Transport):
 
     def _start_keepalive(self) -> None:
         interval = self._settings.ping_interval
-        if interval is not None:
+        if interval is not None and interval < math.inf:
             self._next_ping = time.monotonic() + interval
             self._keep_alive_at(self._next_ping)
 
     def _keep_alive_at(self, when: float) -> None:
         settings = self._settings
         shortest = min(settings.ping_interval or settings.ping_timeout, settings.ping_timeout)
-        self._slot = self.io.slots.add(self, when, shortest / LATENESS)
+        self._slot = self.io.slots.add(self, when, max(shortest / LATENESS, 0.0001))
 
     @hub_callback
     def keep_alive(self) -> None:

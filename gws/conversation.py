@@ -167,7 +167,12 @@ class Conversation:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
-        self._connection.open(socket, head, received)
+        try:
+            self._connection.open(socket, head, received)
+        except BaseException:
+            # Nobody else has it any more.
+            socket.close()
+            raise
 
     def _session_cookies(self) -> list[tuple[str, str]]:
         """What the connect handler, or what ran before it, did to `flask.session`."""

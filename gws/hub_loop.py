@@ -68,7 +68,7 @@ class HubLoop(asyncio.SelectorEventLoop):
     def call_soon(
         self, callback: Callable[[Unpack[Ts]], object], *args: Unpack[Ts], context: Context | None = None
     ) -> asyncio.Handle:
-        if self._held is not None:
+        if self._held is not None and self._held.is_due(callback):
             held, self._held = self._held, None
             held.fill(callback, context)
             return held
@@ -91,6 +91,7 @@ class HubLoop(asyncio.SelectorEventLoop):
         self, coroutine: Coroutine[Any, Any, T], step: NextStep, context: Context | None
     ) -> asyncio.Task[T]:
         """Makes a task that does not begin by itself: its first step is the one given, for `make_step`."""
+        step.coroutine = coroutine
         self.hold(step)
         if context is None:
             return asyncio.Task(coroutine, loop=self)
@@ -99,7 +100,7 @@ class HubLoop(asyncio.SelectorEventLoop):
         return context.run(partial(asyncio.Task, coroutine, loop=self))
 
     def hold(self, step: NextStep) -> None:
-        """Has the next `call_soon`, which is a task's, fill in this step and ask for no turn."""
+        """Has the next `call_soon` of the step's task fill it in and ask for no turn."""
         self._held = step
 
     def make_step(self, step: NextStep) -> None:
@@ -282,11 +283,18 @@ class HubLoop(asyncio.SelectorEventLoop):
 class NextStep(asyncio.Handle):
     """What a task does next, when somebody else than a turn of the hub is to decide when."""
 
-    __slots__ = ("_do",)
+    __slots__ = ("_do", "coroutine")
 
     def __init__(self) -> None:
         # Not asyncio's, whose handles are for one use; this is filled in again and again.
         self._cancelled = False
+        self.coroutine: Coroutine[Any, Any, Any] | None = None
+        """What its task runs."""
+
+    def is_due(self, callback: Callable[..., object]) -> bool:
+        """Whether this is the task's step. A finalizer, which runs anywhere, may call `call_soon` as well."""
+        task = getattr(callback, "__self__", None)
+        return isinstance(task, asyncio.Task) and task.get_coro() is self.coroutine
 
     def fill(self, callback: Callable[..., object], context: Context | None) -> None:
         """Take what the task asks `call_soon` for: its step, without arguments, in its own context."""

@@ -33,6 +33,22 @@ LAST_REQUEST: Final = 1.0
 """Seconds for a request to arrive on a connection that is there when the process is told to stop."""
 
 
+def _check_body(headers: OldMessage) -> None:
+    """Refuse a body whose end a proxy in front might see elsewhere (RFC 9112 §6.3, §11.2).
+
+    Raises:
+        ValueError: which pywsgi answers with 400.
+    """
+    lengths = headers.get_all("Content-Length", [])
+    codings = headers.get_all("Transfer-Encoding", [])
+    if len(lengths) + len(codings) > 1:
+        raise ValueError("the request's body has more than one length")
+    if not all(length.isascii() and length.isdigit() for length in lengths):
+        raise ValueError("the length of the request's body is no number")
+    if not all(coding.lower() == "chunked" for coding in codings):
+        raise ValueError("the request's body has a transfer coding that is not spoken here")
+
+
 class UpgradeHandler(WSGIHandler):
     """What any pywsgi handler needs to serve gws; stands before that handler among the bases."""
 
@@ -89,11 +105,12 @@ class UpgradeHandler(WSGIHandler):
         for _ in range(MAX_HEADERS + 1):
             line = rfile.readline(MAX_HEADER_SIZE)
             if line in (b"\r\n", b"\n"):
+                _check_body(message)
                 return message
             header = _HEADER.fullmatch(line)
             if header is None:
                 raise ValueError("a line of the request's head is no header, or cut short")
-            message[header[1].decode("latin-1")] = header[2].decode("latin-1").rstrip()
+            message[header[1].decode("latin-1")] = header[2].rstrip(b" \t").decode("latin-1")
         raise ValueError(f"the request's head has more than {MAX_HEADERS} lines")
 
     def run_application(self) -> None:

@@ -59,6 +59,23 @@ NO_HEADERS = {
 """Lines that Python, and so gevent-websocket, passes over or takes (RFC 9112 §5)."""
 
 
+DOUBTFUL_BODIES = {
+    "a length with a sign": request(Content_Length="+0"),
+    "a length with an underscore": request(Content_Length="0_0"),
+    "a length before a no-break space": request(Content_Length="0\xa0"),
+    "two lengths": request(Content_Length="0").replace(b"Host", b"Content-Length: 1\r\nHost"),
+    "a length and chunks": request(Content_Length="0", Transfer_Encoding="chunked"),
+    "an unknown transfer coding": request(Transfer_Encoding="xchunked"),
+    "two transfer codings": request(Transfer_Encoding="identity, chunked"),
+}
+"""What a proxy may see another end of (RFC 9112 §11.2)."""
+
+
+@pytest.mark.parametrize("name", DOUBTFUL_BODIES)
+def test_a_body_of_doubtful_length_is_a_400(case: Case, name: str) -> None:
+    assert status_of(case.server, DOUBTFUL_BODIES[name]) == 400
+
+
 @pytest.mark.parametrize("name", NO_HEADERS)
 def test_a_line_that_is_no_header_is_a_400(case: Case, name: str) -> None:
     assert status_of(case.server, NO_HEADERS[name]) == 400

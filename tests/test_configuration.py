@@ -6,7 +6,7 @@ import urllib.parse
 
 import pytest
 
-from .client_frames import PING
+from .client_frames import PING, TEXT
 from .conftest import StartServer
 from .harness import Server
 from .raw_client import FIN, RawClient, closed, said
@@ -106,3 +106,23 @@ def test_an_argument_wins_over_the_applications_setting(start_server: StartServe
             client.say("close")
             frames = [frame for frame in client.read_to_end() if frame[0] != PING]
             assert frames == [said("close"), closed(1000, "Connection closed"), FIN]
+
+
+def test_a_connection_may_have_next_to_no_limits(start_server: StartServer) -> None:
+    server = start_server(
+        """
+        without = dict.fromkeys(["ping_interval", "ping_timeout", "close_timeout"], float("inf"))
+        websocket = WebSocket(app, "/web_socket", max_message_size=2**70, max_outbox_size=2**70, **without)
+        often = WebSocket(app, "/often", ping_interval=1e-5, ping_timeout=1e300)
+
+        @websocket.on("message")
+        @often.on("message")
+        def message(msg):
+            return msg
+        """
+    )
+    for path in ("/web_socket", "/often"):
+        with RawClient(server, path) as client:
+            client.say("x" * 2_000_000 if path == "/web_socket" else "x")
+            frames = (client.read_frame() for _ in range(10_000))
+            assert next(frame for frame in frames if frame[0] == TEXT)[1] in ("x", "x" * 2_000_000)

@@ -3,7 +3,7 @@ cimport cython
 
 cdef class MessageReader:
     cdef public list messages
-    cdef public Py_ssize_t max_message_size
+    cdef public object max_message_size
     cdef public object close
     cdef public Py_ssize_t decompressed
     cdef object _send

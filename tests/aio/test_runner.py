@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import gc
 
@@ -28,7 +29,7 @@ async def fail() -> None:
 def pending() -> set[asyncio.Task[object]]:
     """The tasks that have not ended; of those that nobody has, a garbage collection would complain."""
     gc.collect()
-    return asyncio.all_tasks(get_loop())
+    return {found for found in gc.get_objects() if type(found) is asyncio.Task and not found.done()}
 
 
 @pytest.fixture
@@ -83,6 +84,67 @@ def test_what_cancels_the_task_between_two_coroutines_comes_too_late(runner: Run
     assert runner.run(cancel_and_return()) == "done"
     assert runner.run(count(after_turns=1)) == (3, task)
     runner.close()
+
+
+def test_cancelling_all_tasks_is_nothing_to_a_runner(runner: Runner) -> None:
+    async def cancel_all() -> None:
+        for task in asyncio.all_tasks():
+            task.cancel()
+        await asyncio.gather(*asyncio.all_tasks(), return_exceptions=True)
+
+    runner.run(count())
+    other = Runner()
+    other.run(cancel_all())
+    other.close()
+    assert runner.run(count())[0] == 2
+    runner.close()
+
+
+def test_a_cancellation_that_was_swallowed_is_forgotten(runner: Runner) -> None:
+    async def swallow() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(1)
+
+    async def cancellations() -> int:
+        # Python 3.10 counts none.
+        return getattr(asyncio.current_task(), "cancelling", int)()
+
+    runner.run(swallow())
+    assert runner.run(cancellations()) == 0
+    runner.close()
+
+
+def test_a_finalizer_may_call_the_loop_at_any_time(runner: Runner) -> None:
+    called: list[int] = []
+
+    class Litter:
+        """Like a client's connection that is left to the garbage collector."""
+
+        def __init__(self) -> None:
+            self.circle = self
+
+        def __del__(self) -> None:
+            get_loop().call_soon(called.append, 1)
+
+    before = gc.get_threshold()
+    gc.set_threshold(1)
+    try:
+        for number in range(300):
+            Litter()
+            assert runner.run(count())[0] == number + 1
+            once = Runner()
+            once.run(count())
+            once.close()
+    finally:
+        gc.set_threshold(*before)
+    runner.close()
+    gc.collect()
+    with gevent.Timeout(5):
+        while len(called) < 300:
+            gevent.sleep(0)
 
 
 def test_who_stops_waiting_leaves_a_task_that_ends(runner: Runner) -> None:
