@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import builtins
-import contextlib
 import os
 import sys
 import types
@@ -155,10 +154,12 @@ class _Worker:
                 if self._is_last:
                     return
                 self._wake()
-                # Whoever cancels it from now on is late: the coroutine that was meant is over.
-                with contextlib.suppress(asyncio.CancelledError):
+                try:
                     self._loop.hold(self._step)
                     await _yield_once()
+                except asyncio.CancelledError:
+                    # Whoever cancels it now is late: the coroutine that was meant is over.
+                    pass
                 if sys.version_info >= (3, 11):
                     while self._task.cancelling():
                         self._task.uncancel()

@@ -283,7 +283,7 @@ class HubLoop(asyncio.SelectorEventLoop):
 class NextStep(asyncio.Handle):
     """What a task does next, when somebody else than a turn of the hub is to decide when."""
 
-    __slots__ = ("_do", "coroutine")
+    __slots__ = ("_do", "_in", "coroutine")
 
     def __init__(self) -> None:
         # Not asyncio's, whose handles are for one use; this is filled in again and again.
@@ -299,13 +299,13 @@ class NextStep(asyncio.Handle):
     def fill(self, callback: Callable[..., object], context: Context | None) -> None:
         """Take what the task asks `call_soon` for: its step, without arguments, in its own context."""
         assert context is not None
-        self._do = partial(context.run, callback)
+        self._do, self._in = callback, context
 
     def _run(self) -> None:
         do = self._do
         # It holds the task, and the task, once it has failed, whoever ran it.
         del self._do
-        do()
+        self._in.run(do)
 
 
 class HubTimer(asyncio.TimerHandle):
