@@ -6,14 +6,14 @@ from glob import glob
 
 from setuptools import Extension, setup
 
-HOT = ("protocol.frames", "protocol.messages", "hub_io", "transport", "connection", "conversation")
-"""Modules that every message passes. Beside each lies a `.pxd` with its C types; without Cython nothing reads that."""
+TYPES = glob("gws/**/*.pxd", recursive=True)
+"""The C types of the modules that every message passes, beside each of them; without Cython nothing reads these."""
 
 
-def extension(module: str) -> Extension:
+def extension(types: str) -> Extension:
     """A module to compile. Optional: without a compiler the source does the same."""
-    source = f"gws/{module.replace('.', '/')}.py"
-    found = Extension(f"gws.{module}", [source], depends=glob("gws/**/*.pxd", recursive=True), optional=True)
+    path = types.removesuffix(".pxd")
+    found = Extension(path.replace("/", "."), [f"{path}.py"], depends=TYPES, optional=True)
     # The annotations are for people and mypy; Cython would have them refuse subclasses.
     found.cython_directives = {"annotation_typing": False}
     return found
@@ -21,4 +21,4 @@ def extension(module: str) -> Extension:
 
 is_wanted = sys.implementation.name == "cpython" and not os.environ.get("GWS_PURE_PYTHON")
 
-setup(ext_modules=[extension(module) for module in HOT] if is_wanted else [])
+setup(ext_modules=[extension(types) for types in TYPES] if is_wanted else [])

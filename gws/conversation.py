@@ -85,7 +85,7 @@ class Conversation:
         self._deadline = (
             gevent.Timeout(settings.handshake_timeout) if "connect" in endpoint.handlers else None
         )
-        """Of the connect handler, for as long as it has not accepted."""
+        """Of the connect handler, where there is one, for as long as it has not accepted."""
         self._connected = False
         """Whether the connect handler has finished."""
         self._per_event = bool(self._app.teardown_appcontext_funcs or self._app.teardown_request_funcs)
@@ -116,14 +116,13 @@ class Conversation:
 
     def _connect(self) -> bool:
         """Whether the connect handler has finished."""
-        handler = self._endpoint.handlers.get("connect")
         deadline = self._deadline
-        if handler is None or deadline is None:
+        if deadline is None:
             self._accept()
             return True
         try:
             with deadline:
-                self._say(handler.call(self._ws, ""))
+                self._say(self._endpoint.handlers["connect"].call(self._ws, ""))
         except BaseException as error:
             if error is deadline:
                 raise HandshakeRefusedError(503, "the connect handler took too long") from error

@@ -163,9 +163,8 @@ class Transport:
         return self._changed
 
     def _make_room(self) -> bool:
-        """Flush an outbox that has grown long; give the peer up if that does not help."""
-        full = self.outbox_size > self._settings.max_outbox_size
-        if self._socket is not None and (full or not self._blocked):
+        """Send once more, though the kernel took nothing, before an outbox is full; give the peer up if it stays so."""
+        if self._socket is not None and self.outbox_size > self._settings.max_outbox_size:
             self._send()
         if self.outbox_size > self._settings.max_outbox_size:
             self.end_slow()

@@ -66,7 +66,8 @@ class Upgrade:
 
     def keep_context(self) -> RequestContext:
         """The request's context, for the conversation to push once more: nobody else does when that runs."""
-        context: RequestContext = request_ctx._get_current_object()  # type: ignore[attr-defined] # of every LocalProxy
+        proxy: Any = request_ctx
+        context: RequestContext = proxy._get_current_object()
         return context
 
     def refuse(self) -> None:

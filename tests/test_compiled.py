@@ -23,15 +23,16 @@ from gws.protocol import frames, messages
 from .client_frames import CLOSE, PING, TEXT, frame
 from .program import python
 
-HOT = ("protocol.frames", "protocol.messages", "hub_io", "transport", "connection", "conversation")
+assert gws.__file__
+PACKAGE = Path(gws.__file__).parent
+HOT = [".".join(types.relative_to(PACKAGE).with_suffix("").parts) for types in sorted(PACKAGE.rglob("*.pxd"))]
 LIMIT = 1000
 few = settings(max_examples=400, deadline=None, derandomize=True, database=None)
 
 
 def source_of(module: ModuleType) -> ModuleType:
     """The same module once more, from its source."""
-    assert gws.__file__
-    path = Path(gws.__file__).parent.joinpath(*module.__name__.split(".")[1:]).with_suffix(".py")
+    path = PACKAGE.joinpath(*module.__name__.split(".")[1:]).with_suffix(".py")
     name = f"{module.__name__}_source"
     spec = importlib.util.spec_from_file_location(name, path, loader=SourceFileLoader(name, str(path)))
     assert spec

@@ -34,13 +34,6 @@ void broadcast(void) {
         for (int slot = 0; slot < option.in_flight; slot++) c->number[slot] = UINT32_MAX;
     for (int slot = 0; slot < option.in_flight; slot++) send_next(connections, (uint32_t)slot);
     flush(connections);
-    run(option.warm_up);
-    phase = MEASURING;
-    Clocks from = read_clocks();
-    run(option.seconds);
-    Clocks to = read_clocks();
-    phase = DRAINING;
-    run(DRAIN_SECONDS);
-    print_result(from, to, under_way);
+    measure(run, &under_way);
     close_all();
 }

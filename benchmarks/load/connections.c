@@ -103,6 +103,18 @@ void run(double seconds) {
     }
 }
 
+/* Has the clients work for as long as is asked, and prints what came of it. */
+void measure(void (*work)(double), const int *unanswered) {
+    work(option.warm_up);
+    phase = MEASURING;
+    Clocks from = read_clocks();
+    work(option.seconds);
+    Clocks to = read_clocks();
+    phase = DRAINING;
+    work(DRAIN_SECONDS);
+    print_result(from, to, *unanswered);
+}
+
 /* ---- opening and closing ---- */
 
 static void read_handshake(Connection *c) {

@@ -20,13 +20,6 @@ void echo(void) {
         for (int slot = 0; slot < option.in_flight; slot++) append_message(c, (uint32_t)slot, c->next_number++);
         flush(c);
     }
-    run(option.warm_up);
-    phase = MEASURING;
-    Clocks from = read_clocks();
-    run(option.seconds);
-    Clocks to = read_clocks();
-    phase = DRAINING;
-    run(DRAIN_SECONDS);
-    print_result(from, to, under_way);
+    measure(run, &under_way);
     close_all();
 }

@@ -103,14 +103,7 @@ static void let_all_in(void) {
 void connect_and_close(void) {
     again = true;
     let_all_in();
-    serve(option.warm_up);
-    phase = MEASURING;
-    Clocks from = read_clocks();
-    serve(option.seconds);
-    Clocks to = read_clocks();
-    phase = DRAINING;
-    serve(DRAIN_SECONDS);
-    print_result(from, to, busy);
+    measure(serve, &busy);
 }
 
 void storm(void) {                              /* --seconds is how long it may take at most */

@@ -70,6 +70,7 @@ void close_all(void);
 void append_frame(Connection *c, unsigned char first_byte, const unsigned char *payload, size_t length);
 void flush(Connection *c);
 void run(double seconds);
+void measure(void (*work)(double seconds), const int *unanswered);
 
 /* messages.c */
 void prepare_messages(void);

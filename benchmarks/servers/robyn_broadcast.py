@@ -13,7 +13,7 @@ websocket = WebSocket(app, "/web_socket")
 
 
 @websocket.on("message")
-def message(ws, msg):  # type: ignore[no-untyped-def]  # Robyn tells parameters by name, and passes them by position
+def message(ws, msg):  # Robyn tells parameters by name, and passes them by position
     ws.sync_broadcast(msg)
 
 

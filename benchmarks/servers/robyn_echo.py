@@ -13,11 +13,11 @@ app = Robyn(__file__)
 websocket = WebSocket(app, "/web_socket")
 
 
-def message(ws, msg):  # type: ignore[no-untyped-def]  # Robyn tells parameters by name, and passes them by position
+def message(ws, msg):  # Robyn tells parameters by name, and passes them by position
     return msg
 
 
-async def message_async(ws, msg):  # type: ignore[no-untyped-def]
+async def message_async(ws, msg):
     return msg
 
 
