@@ -116,19 +116,25 @@ class Connection(Transport):
             head: the 101's bytes; empty where a server has sent it already.
             received: bytes that came behind the request.
         """
-        self._reader = MessageReader(
-            self._inbox,
-            self._answer_ping,
-            max_message_size=self._settings.max_message_size,
-            inflater=self._new_inflater(),
-        )
-        if head:
-            self._outbox.insert(0, head)
-            self.outbox_size += len(head)
-        self._start_keepalive()
-        self._attach(socket)
-        if received:
-            self._receive_data(received)
+        # `_release` closes it, whatever fails from here on: nobody else has it.
+        self._socket = socket
+        try:
+            self._reader = MessageReader(
+                self._inbox,
+                self._answer_ping,
+                max_message_size=self._settings.max_message_size,
+                inflater=self._new_inflater(),
+            )
+            if head:
+                self._outbox.insert(0, head)
+                self.outbox_size += len(head)
+            self._start_keepalive()
+            self._attach()
+            if received:
+                self._receive_data(received)
+        except BaseException:
+            self._release()
+            raise
 
     def _new_inflater(self) -> Inflater | None:
         """For compressed messages, if they were agreed on."""

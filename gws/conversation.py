@@ -147,8 +147,6 @@ class Conversation:
                 finally:
                     self._handle_close()
         finally:
-            if self._runner is not None:
-                self._runner.close()
             try:
                 self._connection.finish()
             finally:
@@ -166,12 +164,7 @@ class Conversation:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
-        try:
-            self._connection.open(socket, head, received)
-        except BaseException:
-            # Nobody else has it any more.
-            socket.close()
-            raise
+        self._connection.open(socket, head, received)
 
     def _session_cookies(self) -> list[tuple[str, str]]:
         """What the connect handler, or what ran before it, did to `flask.session`."""
@@ -230,8 +223,12 @@ class Conversation:
             self._connection.fail(INTERNAL_ERROR, "internal error")
         self._report()
         handler = self._endpoint.handlers.get("close")
-        if handler is not None and self._connected:
-            self._handle("close", handler, [""])
+        try:
+            if handler is not None and self._connected:
+                self._handle("close", handler, [""])
+        finally:
+            if self._runner is not None:
+                self._runner.close()
 
     def _handle(self, event: str, handler: Handler, messages: Iterable[Message]) -> bool:
         """Call a handler for each message and send its results; whether more messages are to be handled."""

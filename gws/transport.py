@@ -216,15 +216,15 @@ class Transport:
 
     # Receiving
 
-    def _attach(self, socket: Any) -> None:
-        """Begin to read from, and to write to, a non-blocking socket that nobody else uses any more."""
+    def _attach(self) -> None:
+        """Begin to read from, and to write to, the socket."""
+        socket = self._socket
         if socket.family != AF_UNIX:
             # Else a second small frame waits for the peer's delayed acknowledgement of the first: 40 ms.
             with contextlib.suppress(
                 OSError
             ):  # Some systems refuse when the peer is gone; reading will tell.
                 socket.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
-        self._socket = socket
         self._tls = isinstance(socket, SSLSocket)
         self._enter(OPEN)
         self._read_watcher = self.io.loop.io(socket.fileno(), _READ)

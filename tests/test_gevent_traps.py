@@ -105,6 +105,15 @@ def sabotage(tag, what):
         connection._settings = types.SimpleNamespace(**known)
     return ""
 
+unlucky = WebSocket(app, "/unlucky")
+
+@unlucky.on("connect")
+def have_opening_fail(ws):
+    connection = ws._connection
+    known = {name: getattr(connection._settings, name) for name in connection._settings.__slots__}
+    del known[ws.query_params.get("without")]
+    connection._settings = types.SimpleNamespace(**known)
+
 @app.get("/broadcast_from_callback")
 def broadcast_from_callback():
     hub.loop.run_callback(crowd.broadcast, "from a callback")
@@ -183,6 +192,12 @@ def test_a_fault_in_a_hub_callback_ends_one_connection_and_is_logged(
     expect_closed_once(server, tag, 1011)
     wait_for(lambda: "a fault in gws ended one connection" in server.log()[begin:], "the fault in the log")
     assert server.vitals()["counters"]["callback_errors"] == before + 1
+
+
+@pytest.mark.parametrize("missing", ["max_message_size", "ping_interval"])
+def test_a_connection_that_cannot_be_opened_is_closed_and_forgotten(server: Server, missing: str) -> None:
+    with RawClient(server, f"/unlucky?without={missing}", wait=False) as client:
+        client.wait_for_end()
 
 
 def test_broadcasting_in_a_hub_callback_is_allowed(server: Server) -> None:
