@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Hashable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
 
 from flask import Request
 from werkzeug.datastructures import Headers, ImmutableMultiDict
 
+from .backplane.channels import check_room
+from .cluster import Cluster, Endpoint
 from .connection import Connection
 from .handlers import encode_message
 from .ids import new_id
 from .protocol.frames import check_close
 from .protocol.messages import Message
 from .query_params import QueryParams
-from .registry import deliver, registry
+from .registry import deliver
 from .transport import HIGH_WATER
 
 if TYPE_CHECKING:
     from gevent.event import Event
+
+
+class HasCluster(Endpoint, Protocol):
+    """An endpoint, as far as its connections are concerned."""
+
+    @property
+    def cluster(self) -> Cluster:
+        """What carries its messages."""
 
 
 class WebSocketConnector:
@@ -35,9 +45,11 @@ class WebSocketConnector:
         "_accept",
         "_connection",
         "_endpoint",
+        "_has_left",
         "_id",
         "_query_params",
         "_request",
+        "_rooms",
         "_state",
         "path_params",
         "subprotocol",
@@ -45,7 +57,7 @@ class WebSocketConnector:
 
     def __init__(
         self,
-        endpoint: Hashable,
+        endpoint: HasCluster,
         connection: Connection,
         request: Request,
         path_params: Mapping[str, Any],
@@ -61,6 +73,10 @@ class WebSocketConnector:
         self._accept = accept
         self._query_params: QueryParams | None = None
         self._state: dict[str, Any] | None = None
+        self._rooms: set[str] | None = None
+        """Those that it has joined; most connections never do."""
+        self._has_left = False
+        """Whether it is over, and joins no more."""
 
     def __repr__(self) -> str:
         return f"<WebSocketConnector {self.id} {self._request.path}>"
@@ -109,6 +125,33 @@ class WebSocketConnector:
         """The text that came with `close_code`; None while the connection is open."""
         return self._connection.close_reason
 
+    @property
+    def rooms(self) -> frozenset[str]:
+        """The rooms that the connection is in."""
+        return frozenset(self._rooms or ())
+
+    def join(self, room: str) -> None:
+        """Put the connection into a room of its endpoint, until it leaves or ends. Any greenlet, any thread.
+
+        In a `def` handler it returns when the other nodes' messages to the room are heard here too, or after a second;
+        in a coroutine, and in another thread, at once.
+
+        Args:
+            room: its name; it exists while somebody is in it.
+
+        Raises:
+            TypeError: the name is no `str`.
+            ValueError: it is longer than 1 KiB in UTF-8.
+        """
+        check_room(room)
+        self._connection.io.call(self._join, room)
+        if self._connection.io.may_wait():
+            self._endpoint.cluster.wait_joined(self._endpoint, room)
+
+    def leave(self, room: str) -> None:
+        """Take the connection out of a room; one that it is not in is no error. Any greenlet, any thread."""
+        self._connection.io.call(self._leave, room)
+
     def accept(self) -> None:
         """Send the 101 now rather than when the connect handler returns. In the connect handler."""
         self._accept()
@@ -123,13 +166,14 @@ class WebSocketConnector:
             message: text or binary.
 
         Returns:
-            Whether it was queued: False when the endpoint has no such connection (any more).
+            Whether it was queued, or handed on to the node that the id names: False when the endpoint has no such
+            connection here, and no such node lives.
 
         Raises:
             TypeError: the message is neither `str` nor `bytes`.
             WouldBlockError: sent to itself in a coroutine, and the client is behind.
         """
-        queued = self._queue_for(recipient_id, encode_message(message))
+        queued = self._queue_for(recipient_id, message)
         if queued and recipient_id == self.id:
             self._accept_if_full()
             self._connection.drain()
@@ -143,34 +187,42 @@ class WebSocketConnector:
             RuntimeError: no event loop runs: a plain `def` handler calls `sync_send_to`.
         """
         _require_loop("async_send_to", "sync_send_to")
-        queued = self._queue_for(recipient_id, encode_message(message))
+        queued = self._queue_for(recipient_id, message)
         if queued and recipient_id == self.id:
             self._accept_if_full()
             await self._drained()
         await self._end_burst()
         return queued
 
-    def sync_broadcast(self, message: Message) -> None:
-        """Send to every connection of this endpoint, this one included. Any greenlet, any thread; never waits.
+    def sync_broadcast(self, message: Message, room: str | None = None, include_self: bool = True) -> None:
+        """Send to every connection of this endpoint, on all nodes. Any greenlet, any thread; never waits.
+
+        Args:
+            message: text or binary.
+            room: the room whose members get it, rather than everyone; the sender need not be one.
+            include_self: whether this connection gets it too.
 
         Raises:
-            TypeError: the message is neither `str` nor `bytes`.
+            TypeError: the message is neither `str` nor `bytes`, or the room no `str`.
+            ValueError: the room's name is longer than 1 KiB.
         """
-        frame = encode_message(message)
-        registry.broadcast(self._endpoint, frame)
-        if self._connection.in_connect:
-            deliver([self._connection], frame)
+        exclude = () if include_self else (self.id,)
+        self._endpoint.cluster.broadcast(self._endpoint, message, room, exclude)
+        if self._connection.in_connect and include_self and (room is None or room in self.rooms):
+            deliver([self._connection], encode_message(message))
             self._accept_if_full()
 
-    async def async_broadcast(self, message: Message) -> None:
+    async def async_broadcast(
+        self, message: Message, room: str | None = None, include_self: bool = True
+    ) -> None:
         """`sync_broadcast` for `async def` handlers.
 
         Raises:
-            TypeError: the message is neither `str` nor `bytes`.
+            TypeError, ValueError: as there.
             RuntimeError: no event loop runs: a plain `def` handler calls `sync_broadcast`.
         """
         _require_loop("async_broadcast", "sync_broadcast")
-        self.sync_broadcast(message)
+        self.sync_broadcast(message, room, include_self)
         await self._end_burst()
 
     def close(self, code: int = 1000, reason: str = "Connection closed") -> None:
@@ -189,10 +241,23 @@ class WebSocketConnector:
         """
         self._connection.io.call(self._connection.close, *check_close(code, reason))
 
-    def _queue_for(self, recipient_id: str, frame: bytes) -> bool:
+    def _queue_for(self, recipient_id: str, message: Message) -> bool:
         if recipient_id == self.id and self._connection.in_connect:
-            return deliver([self._connection], frame)
-        return registry.send_to(self._endpoint, recipient_id, frame)
+            return deliver([self._connection], encode_message(message))
+        return self._endpoint.cluster.send_to(self._endpoint, recipient_id, message)
+
+    def _join(self, room: str) -> None:
+        if self._has_left or room in self.rooms:
+            return
+        if self._rooms is None:
+            self._rooms = set()
+        self._rooms.add(room)
+        self._endpoint.cluster.join(self._endpoint, room, self.id, self._connection)
+
+    def _leave(self, room: str) -> None:
+        if self._rooms and room in self._rooms:
+            self._rooms.remove(room)
+            self._endpoint.cluster.leave(self._endpoint, room, self.id)
 
     def _accept_if_full(self) -> None:
         """Send the 101 when much waits behind it, so that what waits can leave."""
@@ -216,6 +281,13 @@ class WebSocketConnector:
                     await asyncio.wait_for(_wait_in_loop(changed), connection.stall_timeout)
                 except asyncio.TimeoutError:
                     connection.end_slow()
+
+
+def leave_rooms(ws: WebSocketConnector) -> None:
+    """The connection is over, or has never come about: it is in no room any more. In the hub."""
+    ws._has_left = True
+    for room in ws.rooms:
+        ws._leave(room)
 
 
 async def _wait_in_loop(event: Event) -> None:

@@ -16,7 +16,7 @@ from flask.globals import app_ctx, request_ctx
 from . import aio, going_away
 from .compressed import CompressedConnection
 from .connection import Connection
-from .connector import WebSocketConnector
+from .connector import WebSocketConnector, leave_rooms
 from .errors import HandlerError, HandshakeRefusedError
 from .handlers import Handler, encode_result
 from .protocol import handshake
@@ -106,6 +106,7 @@ class Conversation:
             self._connected = self._connect()
         except BaseException:
             going_away.leave(self._connection)
+            leave_rooms(self._ws)
             raise
         finally:
             # Whatever came of it, nothing is left to accept, and the connection is reached by its id or not at all.
@@ -177,6 +178,7 @@ class Conversation:
     def _leave(self) -> None:
         """The connection has begun to end: nobody reaches it any more."""
         registry.remove(self._endpoint, self._ws.id)
+        leave_rooms(self._ws)
 
     def _report(self) -> None:
         """An ending that is somebody's fault, or a loss that was not plain to see, gets a line in the log."""

@@ -13,6 +13,7 @@ import gevent
 from gevent.event import Event
 from gevent.pywsgi import WSGIServer
 
+from . import node
 from .connection import Connection
 from .protocol.frames import GOING_AWAY
 
@@ -61,7 +62,10 @@ def leave(connection: Connection) -> None:
 
 
 def close_all() -> None:
-    """Accept nobody more, close every connection with 1001, and wait `GRACE` and `LAST_WORDS` at most for their end."""
+    """Accept nobody more, and close every connection with 1001; then leave the other nodes.
+
+    Takes `GRACE` and `LAST_WORDS` at most, and what `node.end` takes.
+    """
     global _begun
     _begun = True
     for server in tuple(_servers):
@@ -75,6 +79,7 @@ def close_all() -> None:
         if _live and not _all_gone.wait(seconds):
             for connection in tuple(_live):
                 connection.io.call(connection.kill)
+    node.end()
 
 
 def install_signal_handlers() -> None:

@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import uuid
 
 _RANDOM_HIGH = 12
 _RANDOM_LOW = 62
+_ID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
 
 class _Node:
@@ -27,9 +29,21 @@ class _Node:
 _node = _Node()
 
 
+def own_node() -> int:
+    """This process's node number."""
+    return _node.number
+
+
 def new_id() -> str:
     """A connection id of this process. Any greenlet, any thread."""
     random_high, random_low = divmod(secrets.randbits(_RANDOM_HIGH + _RANDOM_LOW), 1 << _RANDOM_LOW)
     high = (_node.number << 16) | (0x8 << 12) | random_high
     low = (0b10 << _RANDOM_LOW) | random_low
     return str(uuid.UUID(int=(high << 64) | low))
+
+
+def node_of(connection_id: object) -> int | None:
+    """The number of the node that an id names; None for anything that is no id."""
+    if not isinstance(connection_id, str) or not _ID.fullmatch(connection_id):
+        return None
+    return int(connection_id[:8] + connection_id[9:13], 16)

@@ -1,8 +1,8 @@
-"""The global dict of this process's connections, by endpoint and id, and delivery to them."""
+"""The global dict of this process's connections, by endpoint, room and id, and delivery to them."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Collection, Hashable, Iterable
 
 from .connection import Connection
 from .hub_io import HubIO, get_thread
@@ -32,6 +32,8 @@ class Registry:
 
     def __init__(self) -> None:
         self._endpoints: dict[Hashable, dict[str, Connection]] = {}
+        self._rooms: dict[tuple[Hashable, str], dict[str, Connection]] = {}
+        """Those of a room whose connect handler has not finished are there already, and not reached yet."""
 
     def add(self, endpoint: Hashable, connection_id: str, connection: Connection) -> None:
         """Let others reach this connection."""
@@ -49,19 +51,41 @@ class Registry:
             return None
         return self._endpoints.get(endpoint, {}).get(connection_id)
 
-    def members(self, endpoint: Hashable) -> list[Connection]:
-        """The endpoint's connections at this moment. Any thread."""
+    def join(self, endpoint: Hashable, room: str, connection_id: str, connection: Connection) -> None:
+        """Put a connection into a room of its endpoint."""
+        self._rooms.setdefault((endpoint, room), {})[connection_id] = connection
+
+    def leave(self, endpoint: Hashable, room: str, connection_id: str) -> None:
+        """Take it out again; a room that nobody is in is forgotten."""
+        members = self._rooms.get((endpoint, room))
+        if members is not None and members.pop(connection_id, None) is not None and not members:
+            del self._rooms[endpoint, room]
+
+    def has_room(self, endpoint: Hashable, room: str) -> bool:
+        """Whether anybody is in a room. Any thread."""
+        return (endpoint, room) in self._rooms
+
+    def members(self, endpoint: Hashable, room: str | None = None) -> dict[str, Connection]:
+        """The connections of an endpoint, or of one of its rooms, at this moment, by id. Any thread."""
         # A copy: those who are slow leave while the others are being sent to.
-        return list(self._endpoints.get(endpoint, {}).values())
+        if room is None:
+            return self._endpoints.get(endpoint, {}).copy()
+        members = self._rooms.get((endpoint, room), {}).copy()
+        return {key: member for key, member in members.items() if not member.in_connect}
 
     def send_to(self, endpoint: Hashable, connection_id: object, frame: bytes) -> bool:
         """Queue a frame for one connection; False when the endpoint has none of that id. Any greenlet, any thread."""
         connection = self.get(endpoint, connection_id)
         return connection is not None and deliver([connection], frame)
 
-    def broadcast(self, endpoint: Hashable, frame: bytes) -> None:
-        """Queue a frame for every connection of the endpoint. Any greenlet, any thread."""
-        deliver(self.members(endpoint), frame)
+    def broadcast(
+        self, endpoint: Hashable, frame: bytes, room: str | None = None, exclude: Collection[str] = ()
+    ) -> None:
+        """Queue a frame for every connection of the endpoint, or of a room, but some. Any greenlet, any thread."""
+        members = self.members(endpoint, room)
+        for connection_id in exclude:
+            members.pop(connection_id, None)
+        deliver(members.values(), frame)
 
     def __len__(self) -> int:
         """How many connections there are."""

@@ -17,7 +17,8 @@ from gevent.event import Event
 from gevent.pywsgi import OldMessage, WSGIHandler, WSGIServer
 from geventwebsocket.handler import WebSocketHandler as GeventWebSocketHandler
 
-from . import going_away
+from . import going_away, node
+from .backplane.contract import BackplaneError
 from .settings import from_config
 from .upgrade import ENVIRON_KEY, Upgrade
 
@@ -227,13 +228,18 @@ def serve(app: Any, host: str = "127.0.0.1", port: int = 8080, **options: Any) -
             `error_log`, `backlog`, `environ`.
 
     Raises:
-        SystemExit: 1, with one line that says why the port cannot be had.
+        SystemExit: 1, with one line that says why the port or the backplane cannot be had.
     """
     if not monkey.is_module_patched("socket"):
         logger.warning(
             "the standard library is not patched for gevent: a handler that waits (time.sleep, requests, a database) "
             "stops every connection. Begin your program with `from gevent import monkey; monkey.patch_all()`"
         )
+    try:
+        node.begin(is_multiprocess=False)
+        node.check()
+    except BackplaneError as error:
+        sys.exit(f"gws: {error}")
     server = UpgradeServer(
         (host, port), app, **{"handler_class": WebSocketHandler, "backlog": 4096, **options}
     )

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, ClassVar, Final, TypeVar
 
-from flask import Blueprint, Flask, Response, request
+from flask import Blueprint, Flask, Response, has_request_context, request
 from flask.globals import request_ctx
+from flask.sansio.blueprints import BlueprintSetupState
 
+from . import node
+from .backplane import urls
+from .cluster import Cluster
 from .conversation import Conversation
 from .errors import HandshakeRefusedError
-from .handlers import Handler, bind, encode_message
+from .handlers import Handler, bind
+from .protocol.frames import check_close
 from .protocol.messages import Message
 from .refusal import answer, install
-from .registry import registry
 from .settings import Settings, from_config
 from .upgrade import find_upgrade
 
@@ -33,16 +38,26 @@ class WebSocket:
     Args:
         app: the Flask application, or a blueprint of it.
         endpoint: the URL rule, such as "/web_socket" or "/rooms/<name>"; a leading "/" may be left out.
+        backplane: the URL of what carries messages between processes; else `GWS_BACKPLANE_URL` of the application's
+            configuration, or of the environment, or what suits the server.
         settings: those of `gws.settings.Settings`, by name; they win over the application's `GWS_…` settings.
 
     Raises:
         TypeError, ValueError: a setting that there is not, or that could not work.
+        BackplaneError: the URL is none of a backplane, or takes a package that is not installed.
+
+    Attributes:
+        name: what the endpoint is called on all nodes, and by a `Publisher`: its URL rule.
     """
 
     _global_dependencies: ClassVar[dict[str, object]] = {}
 
-    def __init__(self, app: Flask | Blueprint, endpoint: str, **settings: Any) -> None:
+    def __init__(
+        self, app: Flask | Blueprint, endpoint: str, *, backplane: str | None = None, **settings: Any
+    ) -> None:
         from_config({}, settings)
+        self._backplane = None if backplane is None else urls.check(backplane)
+        self._cluster: Cluster | None = None
         self.endpoint = endpoint if endpoint.startswith("/") else f"/{endpoint}"
         self.handlers: dict[str, Handler] = {}
         """By event; called as `handler(ws, msg)`."""
@@ -50,11 +65,18 @@ class WebSocket:
         self._settings: weakref.WeakKeyDictionary[Flask, Settings] = weakref.WeakKeyDictionary()
         self._router_dependencies: dict[str, object] = {}
         prefix = (app.url_prefix or "") if isinstance(app, Blueprint) else ""
-        self._variables = _variables(prefix + self.endpoint)
+        self.name = prefix + self.endpoint
+        self._variables = _variables(self.name)
+        self._app: Flask | None = None
+        if isinstance(app, Flask):
+            self._app = app
+        else:
+            app.record_once(self._register)
         install(app)
         app.add_url_rule(
             self.endpoint, endpoint=self.endpoint.replace(".", "_"), view_func=self._view, websocket=True
         )
+        node.declare(self)
 
     def __repr__(self) -> str:
         return f"<WebSocket {self.endpoint}>"
@@ -95,24 +117,98 @@ class WebSocket:
         """Send to one connection. From anywhere: views, greenlets, native threads; never waits.
 
         Returns:
-            Whether it was queued: False when the endpoint has no such connection (any more).
+            Whether it was queued, or handed on to the node that the id names: False when the endpoint has no such
+            connection here, and no such node lives.
 
         Raises:
             TypeError: the message is neither `str` nor `bytes`.
         """
-        return registry.send_to(self, recipient_id, encode_message(message))
+        return self.cluster.send_to(self, recipient_id, message)
 
-    def broadcast(self, message: Message) -> None:
-        """Send to every connection. From anywhere: views, greenlets, native threads; never waits for a client.
+    def broadcast(self, message: Message, room: str | None = None, exclude: Collection[str] = ()) -> None:
+        """Send to every connection, on all nodes. From anywhere: views, greenlets, native threads; never waits.
+
+        Args:
+            message: text or binary.
+            room: the room whose members get it, rather than everyone.
+            exclude: ids of connections that do not get it; at most 255.
 
         Raises:
-            TypeError: the message is neither `str` nor `bytes`.
+            TypeError: the message is neither `str` nor `bytes`, or the room no `str`.
+            ValueError: the room's name is longer than 1 KiB, or too many are to be left out.
         """
-        registry.broadcast(self, encode_message(message))
+        self.cluster.broadcast(self, message, room, exclude)
+
+    def close_connection(
+        self, connection_id: str, code: int = 1000, reason: str = "Connection closed"
+    ) -> bool:
+        """Close a connection, as `ws.close` does. From anywhere; does not wait.
+
+        Returns:
+            Whether there is one, or the node that the id names was told.
+
+        Raises:
+            TypeError, ValueError: a code or reason that may not be sent (RFC 6455 §7.4).
+        """
+        return self.cluster.close_connection(self, connection_id, check_close(code, reason))
+
+    def connections(self, room: str | None = None) -> list[str]:
+        """The ids of the connections, on all nodes. From anywhere but a coroutine; waits a second at most.
+
+        Args:
+            room: the room whose members are asked for, rather than everyone.
+
+        Raises:
+            TypeError, ValueError: the room's name is none.
+            WouldBlockError: in a coroutine, write `await asyncio.to_thread(websocket.connections)`.
+        """
+        return self.cluster.connections(self, room)
+
+    def count(self, room: str | None = None) -> int:
+        """How many connections there are; as `connections` otherwise."""
+        return self.cluster.count(self, room)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the other nodes hear this one, and it hears them; for `/readyz`."""
+        return self.cluster.is_ready
+
+    @property
+    def cluster(self) -> Cluster:
+        """What carries the endpoint's messages.
+
+        Raises:
+            BackplaneError: the configured URL is none of a backplane.
+        """
+        if self._cluster is None or not node.has_begun():
+            if has_request_context():
+                # The first one, of a server that has not said so itself.
+                node.begin(bool(request.environ.get("wsgi.multiprocess")))
+            self._cluster = node.cluster_of(self)
+        return self._cluster
+
+    @property
+    def backplane_url(self) -> str | None:
+        """The configured URL; None for what suits the server."""
+        config = {} if self._app is None else self._app.config
+        return (
+            self._backplane or config.get("GWS_BACKPLANE_URL") or os.environ.get("GWS_BACKPLANE_URL") or None
+        )
+
+    def forget_cluster(self) -> None:
+        """This is another process now, or has ended: the next message finds a cluster anew."""
+        self._cluster = None
+
+    def _register(self, state: BlueprintSetupState) -> None:
+        assert isinstance(state.app, Flask)
+        self._app = state.app
+        self.name = (state.url_prefix or "") + self.endpoint
 
     def _view(self, **path_params: Any) -> Response:
         try:
             upgrade = find_upgrade(request.environ)
+            # Before anybody is connected, so that nothing is missed.
+            _ = self.cluster
             conversation = Conversation(self, self._current_settings(), upgrade, path_params)
             conversation.begin()
         except HandshakeRefusedError as refusal:

@@ -69,15 +69,9 @@ static size_t read_frame(Connection *c, const unsigned char *bytes, size_t lengt
     return c->fd < 0 ? 0 : header + payload;
 }
 
-static void on_readable(Connection *c) {
-    memcpy(arrived, c->in, c->in_length);
-    ssize_t received = recv(c->fd, arrived + c->in_length, arrived_size - c->in_length, 0);
-    if (received < 0 && errno == EAGAIN) return;
-    if (received <= 0) {
-        drop(c, received ? strerror(errno) : "the server ended it");
-        return;
-    }
-    size_t end = c->in_length + (size_t)received, at = 0, used = 1;
+/* Reads the frames in the first bytes of `arrived`, and keeps the beginning of the next one. */
+static void read_frames(Connection *c, size_t end) {
+    size_t at = 0, used = 1;
     uint64_t now = now_ns();
     for (; used; at += used) used = read_frame(c, arrived + at, end - at, now);
     if (c->fd < 0) return;
@@ -86,13 +80,24 @@ static void on_readable(Connection *c) {
     flush(c);
 }
 
-/* Lasts for so many seconds, or until stdin ends, the last connection is lost or, when draining, the last
+static void on_readable(Connection *c) {
+    memcpy(arrived, c->in, c->in_length);
+    ssize_t received = recv(c->fd, arrived + c->in_length, arrived_size - c->in_length, 0);
+    if (received < 0 && errno == EAGAIN) return;
+    if (received <= 0) {
+        drop(c, received ? strerror(errno) : "the server ended it");
+        return;
+    }
+    read_frames(c, c->in_length + (size_t)received);
+}
+
+/* Lasts for so many seconds, or until stdin ends, the last connection is lost or, when no more are sent, the last
  * message has come. */
 void run(double seconds) {
     struct epoll_event events[EVENTS];
     uint64_t now = now_ns(), deadline = now + (uint64_t)(seconds * 1e9);
     for (; now < deadline; now = now_ns()) {
-        if (open_connections == 0 || (phase == DRAINING && under_way == 0)) return;
+        if (open_connections == 0 || (phase >= DRAINING && under_way == 0)) return;
         int count = epoll_wait(epoll_fd, events, EVENTS, (int)((deadline - now) / 1000000) + 1);
         for (int i = 0; i < count; i++) {
             Connection *c = events[i].data.ptr;
@@ -143,12 +148,15 @@ static void open_connection(Connection *c, int index) {
     c->fd = open_socket(SOCK_STREAM, index);
     int bytes = SLOW_RECEIVE_SIZE;
     if (c->is_slow) setsockopt(c->fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes);
-    start_connecting(c->fd);
+    start_connecting(c->fd, index);
     send_request(c->fd);
     read_handshake(c);
     if (fcntl(c->fd, F_SETFL, O_NONBLOCK) != 0) die("fcntl");
-    if (!c->is_slow) watch(c, EPOLL_CTL_ADD);
     open_connections++;
+    if (c->is_slow) return;
+    watch(c, EPOLL_CTL_ADD);
+    memcpy(arrived, c->in, c->in_length);       /* a greeting may have come with the 101 */
+    read_frames(c, c->in_length);
 }
 
 void open_all(OnText *handler) {
@@ -156,7 +164,7 @@ void open_all(OnText *handler) {
     largest_payload = option.size > SMALLEST_LIMIT ? option.size : SMALLEST_LIMIT;
     arrived_size = largest_payload + HEADER_SIZE + RECEIVE_SIZE;
     arrived = allocate(1, arrived_size);
-    out_size = (size_t)option.in_flight * (option.size + HEADER_SIZE) + 8 * (CONTROL_SIZE + HEADER_SIZE);
+    out_size = (size_t)option.in_flight * (option.size + ENVELOPE_SIZE + HEADER_SIZE) + 8 * (CONTROL_SIZE + HEADER_SIZE);
     epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (epoll_fd < 0) die("epoll_create1");
     connections = allocate((size_t)option.connections, sizeof *connections);

@@ -25,8 +25,9 @@ int open_socket(int type, int index) {
     return fd;
 }
 
-void start_connecting(int fd) {
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)option.port)};
+void start_connecting(int fd, int index) {
+    uint16_t port = (uint16_t)option.port[index % option.ports];
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
     inet_pton(AF_INET, option.host, &to.sin_addr);
     if (connect(fd, (struct sockaddr *)&to, sizeof to) != 0 && errno != EINPROGRESS) die("connect");
 }
@@ -36,7 +37,7 @@ void send_request(int fd) {
     int length = snprintf(request, sizeof request,
                           "GET %s HTTP/1.1\r\nHost: %s:%d\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                           "Sec-WebSocket-Key: %s\r\nSec-WebSocket-Version: 13\r\n\r\n",
-                          option.path, option.host, option.port, KEY);
+                          option.path, option.host, option.port[0], KEY);
     if (length >= (int)sizeof request) die("--path is too long");
     if (send(fd, request, (size_t)length, MSG_NOSIGNAL) != length) die("send");
 }

@@ -17,11 +17,12 @@ static int visits, busy;                        /* begun since the start; now be
 static bool again;                              /* connect: an upgraded visitor closes and comes back */
 
 static void begin(Visitor *v) {
-    v->fd = open_socket(SOCK_STREAM | SOCK_NONBLOCK, visits++);
+    int index = visits++;
+    v->fd = open_socket(SOCK_STREAM | SOCK_NONBLOCK, index);
     v->state = CONNECTING;
     v->length = 0;
     v->began = now_ns();
-    start_connecting(v->fd);
+    start_connecting(v->fd, index);
     struct epoll_event event = {.events = EPOLLOUT, .data.ptr = v};
     if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, v->fd, &event) != 0) die("epoll_ctl");
     busy++;
@@ -58,7 +59,7 @@ static void say_goodbye(Visitor *v) {           /* it ends when the server has c
 
 static void on_upgrade(Visitor *v) {
     v->state = UPGRADED;
-    if (phase == MEASURING) record(now_ns() - v->began);
+    if (phase == MEASURING) record(&deliveries, now_ns() - v->began);
     if (again) say_goodbye(v);
     else busy--;
 }

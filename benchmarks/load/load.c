@@ -5,6 +5,9 @@
  *   load broadcast  one connection sends, and each message is to reach them all; the last --slow never read
  *   load connect    --connections at a time connect, upgrade, close and come again
  *   load storm      all connect at once and stay; it ends with the last 101, or after --seconds
+ *   load fan-out    --in-flight of the connections, spread over --port A,B,C and over the processes that greet them,
+ *                   send, and each message is to reach them all, exactly once; with --socket-io in its packets
+ *   load send-to    --in-flight of the connections each send to another one, of another process if there is one
  *   load idle       opens the connections, prints "ready N", answers pings, holds them until its stdin is closed
  *
  * What arrives in one recv() is answered in one send(), and nothing is allocated per message, so that it is the
@@ -25,7 +28,7 @@ static const struct {
     const char *name;
     void (*run)(void);
 } MODES[] = {{"echo", echo}, {"broadcast", broadcast}, {"connect", connect_and_close}, {"storm", storm},
-             {"idle", idle}};
+             {"idle", idle}, {"fan-out", fan_out}, {"send-to", send_to}};
 
 void die(const char *why) {
     fprintf(stderr, "load: %s%s%s\n", why, errno ? ": " : "", errno ? strerror(errno) : "");
@@ -38,14 +41,30 @@ void *allocate(size_t count, size_t size) {
     return memory;
 }
 
+static void read_ports(char *list) {
+    option.ports = 0;
+    for (char *one = strtok(list, ","); one != NULL; one = strtok(NULL, ",")) {
+        int port = atoi(one);
+        if (port < 1 || port > 65535) die("--port must be 1 to 65535, or several such");
+        if (option.ports == MOST_PORTS) die("too many --port");
+        option.port[option.ports++] = port;
+    }
+}
+
+static void add_process(struct processes *to, pid_t pid) {
+    if (to->count == MOST_PROCESSES) die("too many --cpu-of or --engine");
+    to->pid[to->count++] = pid;
+}
+
 static void read_options(int argc, char **argv) {
     static const struct option known[] = {
         {"host", 1, 0, 'h'}, {"port", 1, 0, 'p'}, {"path", 1, 0, 'u'}, {"connections", 1, 0, 'c'},
         {"slow", 1, 0, 'l'}, {"in-flight", 1, 0, 'f'}, {"size", 1, 0, 's'}, {"warm-up", 1, 0, 'w'},
-        {"seconds", 1, 0, 't'}, {"cpu-of", 1, 0, 'o'}, {0, 0, 0, 0}};
+        {"seconds", 1, 0, 't'}, {"cpu-of", 1, 0, 'o'}, {"engine", 1, 0, 'e'},
+        {"socket-io", 0, 0, 'i'}, {0, 0, 0, 0}};
     for (int o; (o = getopt_long(argc, argv, "", known, NULL)) != -1;) {
         if (o == 'h') option.host = optarg;
-        else if (o == 'p') option.port = atoi(optarg);
+        else if (o == 'p') read_ports(optarg);
         else if (o == 'u') option.path = optarg;
         else if (o == 'c') option.connections = atoi(optarg);
         else if (o == 'l') option.slow = atoi(optarg);
@@ -53,8 +72,9 @@ static void read_options(int argc, char **argv) {
         else if (o == 's') option.size = (size_t)atol(optarg);
         else if (o == 'w') option.warm_up = atof(optarg);
         else if (o == 't') option.seconds = atof(optarg);
-        else if (o == 'o' && option.processes < MOST_PROCESSES)
-            option.process[option.processes++] = atoi(optarg);
+        else if (o == 'o') add_process(&option.server, atoi(optarg));
+        else if (o == 'e') add_process(&option.engine, atoi(optarg));
+        else if (o == 'i') option.socket_io = true;
         else exit(2);
     }
 }
@@ -63,7 +83,7 @@ static void check_options(void) {
     struct in_addr host;
     if (inet_pton(AF_INET, option.host, &host) != 1 || ntohl(host.s_addr) >> 24 != IN_LOOPBACKNET)
         die("--host must be 127.x.x.x: this is for servers on this machine alone");
-    if (option.port < 1 || option.port > 65535) die("--port must be 1 to 65535");
+    if (option.ports == 0) die("--port must be 1 to 65535");
     if (option.connections < 1 || option.connections > 100000) die("--connections must be 1 to 100000");
     if (option.slow < 0 || option.slow >= option.connections) die("--slow must be fewer than --connections");
     if (option.in_flight < 1 || option.in_flight > 4096) die("--in-flight must be 1 to 4096");

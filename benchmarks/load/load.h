@@ -17,7 +17,8 @@ enum { LABEL_SIZE = 12 };       /* a message begins with its slot, 4 hex digits,
 enum { SMALLEST_LIMIT = 4096, RECEIVE_SIZE = 256 << 10, LARGEST_SIZE = 64 << 20 };      /* bytes */
 enum { SLOW_RECEIVE_SIZE = 4096 };      /* what the kernel takes for one that does not read; it doubles it */
 enum { HANDSHAKE_SECONDS = 10, OPENING_SECONDS = 120, DRAIN_SECONDS = 5 };
-enum { MOST_PROCESSES = 64, EVENTS = 512 };
+enum { MOST_PROCESSES = 64, MOST_PORTS = 64, EVENTS = 512 };
+enum { ENVELOPE_SIZE = 64 };    /* at most, of what a fan-out puts around a message */
 
 typedef struct {
     int fd;                     /* -1 once it is lost */
@@ -31,10 +32,14 @@ typedef struct {
 
 struct options {
     const char *host, *path;
-    int port, connections, slow, in_flight, processes;
+    int port[MOST_PORTS], ports, connections, slow, in_flight;
+    bool socket_io;
     size_t size;
     double warm_up, seconds;
-    pid_t process[MOST_PROCESSES];
+    struct processes {
+        int count;
+        pid_t pid[MOST_PROCESSES];
+    } server, engine;           /* the engine is what servers reach each other through */
 };
 extern struct options option;
 
@@ -44,15 +49,18 @@ void *allocate(size_t count, size_t size);
 
 /* measured.c */
 typedef struct {
-    uint64_t wall, own, server;         /* nanoseconds; of CPU time, but the first */
+    uint64_t wall, own, server, engine, machine;        /* nanoseconds; of CPU time, but the first */
 } Clocks;
+typedef struct histogram Histogram;
 extern struct measured {
-    uint64_t count, errors, overtaken, longest;
+    uint64_t count, errors, overtaken;
+    int workers, fewest, most;          /* of a fan-out: processes, and connections to one of them */
 } measured;
+extern Histogram deliveries, own_copies, last_copies;   /* own: the sender's; last: the last one of a message */
 uint64_t now_ns(void);
 Clocks read_clocks(void);
 void count_error(const char *what, const char *detail, size_t length);
-void record(uint64_t ns);
+void record(Histogram *h, uint64_t ns);
 void print_result(Clocks from, Clocks to, int unanswered);
 
 /* frames.c */
@@ -62,7 +70,7 @@ size_t write_frame(unsigned char *to, unsigned char first_byte, const unsigned c
 
 /* connections.c */
 typedef void OnText(Connection *c, const unsigned char *payload, size_t length, uint64_t now);
-extern enum phase { WARMING_UP, MEASURING, DRAINING } phase;
+extern enum phase { WARMING_UP, MEASURING, DRAINING, GREETING } phase;
 extern Connection *connections;
 extern int epoll_fd, open_connections, under_way;
 void open_all(OnText *handler);
@@ -76,18 +84,21 @@ void measure(void (*work)(double seconds), const int *unanswered);
 void prepare_messages(void);
 void append_message(Connection *c, uint32_t slot, uint32_t number);
 uint32_t slot_of(const unsigned char *payload, size_t length);
+const unsigned char *message_text(uint32_t slot, uint32_t number);
 bool is_message(const unsigned char *payload, size_t length, uint32_t slot, uint32_t number);
 void take(Connection *c, uint32_t number, uint64_t ns);
 
 /* handshake.c */
 int open_socket(int type, int index);
-void start_connecting(int fd);
+void start_connecting(int fd, int index);
 void send_request(int fd);
 int answer_length(const char *answer);
 
 /* the modes */
 void echo(void);
 void broadcast(void);
+void fan_out(void);
+void send_to(void);
 void idle(void);
 void connect_and_close(void);
 void storm(void);

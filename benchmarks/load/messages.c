@@ -22,9 +22,14 @@ static void label(uint32_t slot, uint32_t number) {
 void append_message(Connection *c, uint32_t slot, uint32_t number) {
     c->number[slot] = number;
     c->sent_at[slot] = now_ns();
-    label(slot, number);
-    append_frame(c, TEXT, text, option.size);
+    append_frame(c, TEXT, message_text(slot, number), option.size);
     under_way++;
+}
+
+/* Returns option.size characters, until the next call. */
+const unsigned char *message_text(uint32_t slot, uint32_t number) {
+    label(slot, number);
+    return text;
 }
 
 /* Returns UINT32_MAX for what is no message. */
@@ -36,13 +41,12 @@ uint32_t slot_of(const unsigned char *payload, size_t length) {
 }
 
 bool is_message(const unsigned char *payload, size_t length, uint32_t slot, uint32_t number) {
-    label(slot, number);
-    return length == option.size && memcmp(payload, text, length) == 0;
+    return length == option.size && memcmp(payload, message_text(slot, number), length) == 0;
 }
 
 /* Counts a message that came to c after so many nanoseconds. */
 void take(Connection *c, uint32_t number, uint64_t ns) {
     if ((int32_t)(number - c->next_expected) < 0) measured.overtaken++;
     else c->next_expected = number + 1;
-    if (phase == MEASURING) record(ns);
+    if (phase == MEASURING) record(&deliveries, ns);
 }

@@ -1,0 +1,125 @@
+"""`redis://` and its like: nodes on any number of machines, by way of a Redis or Valkey server."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Final
+
+import gevent
+from gevent import monkey
+
+from ..hub_io import counters
+from .contract import Backplane, BackplaneError
+from .redis_listening import RedisListening
+from .redis_publishing import RedisPublishing
+from .redis_server import RedisServer
+
+logger = logging.getLogger("gws")
+
+CHECK_TIMEOUT: Final = 10.0
+"""Seconds for a first answer: for a connection and for what is said on it."""
+
+
+class RedisBackplane(Backplane):
+    """Two connections: one publishes, one subscribes.
+
+    Args:
+        url: the server's.
+
+    Raises:
+        BackplaneError: the URL has a part that cannot be.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._server = RedisServer(url, self._prepare)
+        self._publishing = RedisPublishing(self._server, self._tell)
+        self._listening = RedisListening(self._server, self._tell, self._pass_on)
+        self._receive: Callable[[str, bytes], None] | None = None
+        self._was_ready = False
+        self._is_away = False
+        """Whether the log says so."""
+
+    @property
+    def is_ready(self) -> bool:
+        return self._publishing.is_up and self._listening.is_up
+
+    def start(self, receive: Callable[[str, bytes], None]) -> None:
+        """Begin.
+
+        Raises:
+            BackplaneError: the standard library is not patched for gevent, so that waiting would stop the hub.
+        """
+        if not monkey.is_module_patched("socket"):
+            raise BackplaneError(
+                f"{self._server.url} takes a program that begins with "
+                "`from gevent import monkey; monkey.patch_all()`"
+            )
+        self._receive = receive
+        self._publishing.start()
+        self._listening.start()
+
+    def check(self) -> None:
+        deadline = time.monotonic() + CHECK_TIMEOUT
+        for link in (self._publishing, self._listening):
+            try:
+                error = link.first_attempt.get(timeout=max(deadline - time.monotonic(), 0))
+            except gevent.Timeout:
+                continue
+            if isinstance(error, BackplaneError):
+                raise error
+
+    def publish(self, channel: str, data: bytes) -> None:
+        self._publishing.buffer.append(channel, data)
+
+    def has_listeners(self, channel: str) -> bool:
+        return True
+
+    def subscribe(self, channel: str) -> None:
+        self._listening.subscribe(channel)
+
+    def unsubscribe(self, channel: str) -> None:
+        self._listening.unsubscribe(channel)
+
+    def wait_subscribed(self, channel: str, seconds: float) -> bool:
+        return self._listening.wait_subscribed(channel, seconds)
+
+    def close(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while self._publishing.is_up and (self._publishing.buffer or self._publishing.under_way):
+            if time.monotonic() > deadline:
+                break
+            gevent.sleep(0.01)
+        self._publishing.stop()
+        self._listening.stop()
+
+    def _prepare(self) -> None:
+        """Called before each connection; may wait.
+
+        Raises:
+            BackplaneError: there can be none.
+        """
+
+    def _pass_on(self, channel: str, data: bytes) -> None:
+        if self._receive is not None:
+            self._receive(channel, data)
+
+    def _tell(self, error: Exception | None) -> None:
+        """Say once that the server is away, and once that it is back."""
+        if error is not None:
+            if not self._is_away:
+                self._is_away = True
+                logger.error(
+                    "the backplane %s is away, and messages reach this process's own connections only: %s",
+                    self._server.url,
+                    error,
+                )
+        elif self.is_ready and self._is_away:
+            self._is_away = False
+            counters["backplane_reconnects"] += 1
+            logger.warning(
+                "the backplane %s is back; %d messages to it were given up",
+                self._server.url,
+                self._publishing.buffer.dropped,
+            )

@@ -1,0 +1,84 @@
+"""A connection to a Redis server that is made anew whenever it is lost."""
+
+from __future__ import annotations
+
+import abc
+import logging
+from collections.abc import Callable
+from typing import Any, Final
+
+import gevent
+from gevent.event import AsyncResult
+from redis.backoff import EqualJitterBackoff
+from redis.exceptions import RedisError
+
+from .contract import BackplaneError
+from .redis_server import RedisServer
+
+logger = logging.getLogger("gws")
+
+_BACKOFF: Final = EqualJitterBackoff(cap=2.0, base=0.1)
+"""Seconds between attempts: a server that is back is found within two, and a thousand nodes do not come at once."""
+
+
+class RedisLink(abc.ABC):
+    """One greenlet, and the connection that it uses.
+
+    Args:
+        server: where to connect to.
+        tell: called whenever the link has been made or lost, with the reason of a loss.
+    """
+
+    def __init__(self, server: RedisServer, tell: Callable[[Exception | None], None]) -> None:
+        self.is_up = False
+        """Whether it can be used."""
+        self.first_attempt: AsyncResult[Exception | None] = AsyncResult()
+        """What became of it."""
+        self._server = server
+        self._tell = tell
+        self._greenlet: gevent.Greenlet[..., None] | None = None
+
+    def start(self) -> None:
+        """Begin, in the calling greenlet's hub."""
+        self._greenlet = gevent.spawn(self._run)
+
+    def stop(self) -> None:
+        """End; what is under way is broken off."""
+        if self._greenlet is not None:
+            self._greenlet.kill()
+
+    @abc.abstractmethod
+    def _use(self, connection: Any) -> None:
+        """Use a new connection until it is lost.
+
+        Raises:
+            RedisError, OSError: it is.
+        """
+
+    def _come_up(self) -> None:
+        self.is_up = True
+        self._tell(None)
+        self.first_attempt.set(None)
+
+    def _fail(self, error: Exception) -> None:
+        self._tell(error)
+        self.first_attempt.set(error)
+
+    def _run(self) -> None:
+        failures = 0
+        while True:
+            try:
+                connection = self._server.connect()
+                try:
+                    failures = 0
+                    self._use(connection)
+                finally:
+                    self.is_up = False
+                    connection.disconnect()
+            except (RedisError, BackplaneError, OSError) as error:
+                self._fail(error)
+            except Exception as error:
+                logger.exception("a fault in gws ended one connection to the backplane")
+                self._fail(error)
+            failures += 1
+            gevent.sleep(_BACKOFF.compute(failures))

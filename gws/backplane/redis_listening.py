@@ -1,0 +1,153 @@
+"""What a node hears by way of Redis: its subscriptions, on one connection, and a probe that this is not deaf."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import gevent
+from gevent.event import Event
+from redis.exceptions import RedisError
+
+from .redis_link import RedisLink
+from .redis_server import RedisServer
+
+logger = logging.getLogger("gws")
+
+PROBE_INTERVAL: Final = 2.0
+"""Seconds between pings; a connection on which nothing comes for `ANSWER_TIMEOUT` is deaf, and made anew."""
+TURN: Final = 0.005
+"""Seconds for which a flood may keep the hub before the connections have their turn."""
+LATE: Final = 1.0
+"""Seconds of delay that are worth a line in the log."""
+_BATCH: Final = 1000
+
+
+class RedisListening(RedisLink):
+    """The link that receives.
+
+    Args:
+        server: where to connect to.
+        tell: as the base class has it.
+        receive: called in the link's greenlet with each message and its channel.
+    """
+
+    def __init__(
+        self,
+        server: RedisServer,
+        tell: Callable[[Exception | None], None],
+        receive: Callable[[str, bytes], None],
+    ) -> None:
+        super().__init__(server, tell)
+        self._receive = receive
+        self._prefix = f"{server.namespace}:"
+        self._wanted: dict[str, None] = {}
+        self._changed: dict[str, None] = {}
+        """Channels that the server may have to be told about."""
+        self._known: dict[str, bool] = {}
+        """Those that this connection has asked for, and whether the server has confirmed them."""
+        self._awaited: dict[str, Event] = {}
+        self._wake = Event()
+        self._is_late = False
+
+    def subscribe(self, channel: str) -> None:
+        """Hear a channel; does not wait."""
+        self._wanted[channel] = None
+        self._change(channel)
+
+    def unsubscribe(self, channel: str) -> None:
+        """Hear it no more."""
+        self._wanted.pop(channel, None)
+        self._change(channel)
+
+    def wait_subscribed(self, channel: str, seconds: float) -> bool:
+        """Wait until the server has confirmed a channel; at once False while it is away."""
+        if self.is_up and channel in self._wanted and not self._known.get(channel):
+            self._awaited.setdefault(channel, Event()).wait(seconds)
+        return self._known.get(channel, False)
+
+    def _change(self, channel: str) -> None:
+        self._changed[channel] = None
+        self._wake.set()
+
+    def _use(self, connection: Any) -> None:
+        self._known = {}
+        self._changed = dict.fromkeys(self._wanted)
+        writer = gevent.spawn(self._write, connection, gevent.getcurrent())
+        try:
+            self._read(connection)
+        finally:
+            writer.kill()
+            for event in self._awaited.values():
+                event.set()
+            self._awaited.clear()
+
+    def _write(self, connection: Any, reader: Any) -> None:
+        next_probe = 0.0
+        try:
+            while True:
+                while self._changed:
+                    self._write_changes(connection)
+                now = time.monotonic()
+                if now >= next_probe:
+                    next_probe = now + PROBE_INTERVAL
+                    connection.send_command("PING", repr(now), check_health=False)
+                self._wake.clear()
+                if not self._changed:
+                    self._wake.wait(max(next_probe - now, 0))
+        except (RedisError, OSError) as error:
+            gevent.kill(reader, error)
+
+    def _write_changes(self, connection: Any) -> None:
+        changed = list(self._changed)[:_BATCH]
+        for channel in changed:
+            del self._changed[channel]
+        new = [channel for channel in changed if channel in self._wanted and channel not in self._known]
+        old = [channel for channel in changed if channel not in self._wanted and channel in self._known]
+        for command, channels in (("SUBSCRIBE", new), ("UNSUBSCRIBE", old)):
+            if channels:
+                names = [f"{self._prefix}{channel}" for channel in channels]
+                connection.send_command(command, *names, check_health=False)
+        self._known.update(dict.fromkeys(new, False))
+        for channel in old:
+            del self._known[channel]
+
+    def _read(self, connection: Any) -> None:
+        turn = time.monotonic()
+        while True:
+            answer: Any = connection.read_response(disable_decoding=True)
+            # Without subscriptions a ping is answered with what it said, and nothing around it.
+            kind, *rest = answer if isinstance(answer, list) else (b"pong", answer)
+            if kind == b"message":
+                self._receive(rest[0].decode().removeprefix(self._prefix), rest[1])
+            elif kind == b"subscribe":
+                self._confirm(rest[0].decode().removeprefix(self._prefix))
+            elif kind == b"pong":
+                self._measure(time.monotonic() - float(rest[0]))
+            now = time.monotonic()
+            if now - turn > TURN:
+                # Not 0, which may resume before the sockets are polled.
+                gevent.sleep(1e-6)
+                turn = time.monotonic()
+
+    def _confirm(self, channel: str) -> None:
+        if channel in self._known:
+            self._known[channel] = True
+        event = self._awaited.pop(channel, None)
+        if event is not None:
+            event.set()
+
+    def _measure(self, delay: float) -> None:
+        """Say so when this process falls behind what the others send, and when it has caught up."""
+        if not self.is_up:
+            # The server answers in order: it has confirmed everything that was asked for before.
+            self._come_up()
+        if delay > LATE and not self._is_late:
+            logger.warning(
+                "this process hears the others %.1f s late: they send more than it can take", delay
+            )
+        elif self._is_late and delay <= LATE:
+            logger.warning("this process hears the others in time again")
+        self._is_late = delay > LATE

@@ -1,0 +1,94 @@
+"""One Redis or Valkey server: connections to it, and what its refusals mean."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Callable
+from typing import Any, Final
+
+import redis
+from redis.backoff import NoBackoff
+from redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
+    InvalidResponse,
+    RedisError,
+    ResponseError,
+)
+from redis.retry import Retry
+
+from .contract import BackplaneError
+from .urls import redact, split_namespace
+
+ANSWER_TIMEOUT: Final = 5.0
+"""Seconds in which the server says something, or counts as away. Less would take a snapshot of its for an outage."""
+CONNECT_TIMEOUT: Final = 3.0
+
+CLOSED: Final = "Connection closed by server"
+"""How redis-py says that."""
+
+
+class RedisServer:
+    """Where the server is.
+
+    Args:
+        url: of a scheme that `urls` knows.
+        prepare: called before each connection; may wait, and may raise `BackplaneError`.
+
+    Raises:
+        BackplaneError: the URL has a part that cannot be.
+    """
+
+    def __init__(self, url: str, prepare: Callable[[], None]) -> None:
+        self.url = redact(url)
+        plain, self.namespace = split_namespace(url)
+        self._prepare = prepare
+        try:
+            self._pool = redis.ConnectionPool.from_url(
+                plain,
+                protocol=2,
+                socket_timeout=ANSWER_TIMEOUT,
+                socket_connect_timeout=CONNECT_TIMEOUT,
+                # A message that is sent again may arrive twice.
+                retry=Retry(NoBackoff(), 0),
+            )
+            self._pool.make_connection()
+        except (ValueError, TypeError, RedisError) as error:
+            raise BackplaneError(f"{self.url} is no URL of a server: {redact(str(error))}") from None
+
+    def connect(self) -> Any:
+        """A connection that the server has answered on.
+
+        Raises:
+            BackplaneError: it never will.
+            RedisError, OSError: it does not now.
+        """
+        self._prepare()
+        connection: Any = self._pool.make_connection()
+        try:
+            connection.connect()
+            connection.send_command("PING", check_health=False)
+            answer = connection.read_response()
+            if answer not in (b"PONG", "PONG"):
+                raise InvalidResponse(f"it answers PING with {answer!r}")
+        except BaseException as error:
+            connection.disconnect()
+            hopeless = self._hopeless(error)
+            if hopeless is not None:
+                raise BackplaneError(hopeless) from None
+            raise
+        return connection
+
+    def _hopeless(self, error: BaseException) -> str | None:
+        """Why it makes no sense to try again; None if it does."""
+        cause = error.__context__
+        if isinstance(error, AuthenticationError | AuthorizationError | ResponseError):
+            return f"{self.url} refuses: {error}"
+        if isinstance(error, InvalidResponse) or CLOSED in str(error):
+            return f"{self.url} is no Redis and no Valkey, or takes TLS (rediss://): {error}"
+        if isinstance(cause, ssl.SSLError):
+            return f"no TLS with {self.url}: {cause}"
+        if isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_NONAME:
+            return f"{self.url} names a host that there is not: {cause}"
+        return None

@@ -1,0 +1,415 @@
+"""The connections of this process and those of all others as one: send_to, broadcast and rooms, from anywhere."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import struct
+import time
+import uuid
+import weakref
+from collections.abc import Callable, Collection
+from typing import Any, Final, Protocol
+
+from gevent import monkey
+from gevent.event import Event
+
+from .backplane import channels
+from .backplane.contract import Backplane
+from .backplane.envelope import MAX_IDS, BadEnvelopeError, Envelope, Kind, decode, encode
+from .backplane.peers import HEARTBEAT_INTERVAL, Peers
+from .backplane.sequences import Gaps, Numbering
+from .connection import Connection
+from .errors import ProtocolError, WouldBlockError
+from .handlers import encode_message
+from .hub_io import HubIO, counters, get_hub_io
+from .ids import node_of, own_node
+from .protocol.frames import Close, Opcode, encode_frame, parse_close
+from .protocol.messages import Message
+from .registry import registry
+
+logger = logging.getLogger("gws")
+
+ANSWER_TIMEOUT: Final = 1.0
+"""Seconds for the others to say who is connected to them; who is later is left out, and counted."""
+JOIN_TIMEOUT: Final = 1.0
+"""Seconds for the backplane to confirm that a room is heard; it will be, if it takes longer."""
+
+_make_lock: Callable[[], Any] = monkey.get_original("_thread", "allocate_lock")
+_QUESTION = struct.Struct("!Q?")
+_ANSWER = struct.Struct("!QQ")
+_ID_SIZE = 16
+
+
+class Endpoint(Protocol):
+    """A WebSocket endpoint, as far as other nodes are concerned."""
+
+    @property
+    def name(self) -> str:
+        """What it is called on all nodes."""
+
+    def __hash__(self) -> int:
+        """As every object."""
+
+
+class _Question:
+    """Who is connected to the others: the answers so far."""
+
+    def __init__(self, asked: set[int]) -> None:
+        self.waits_for = asked
+        self.count = 0
+        self.ids: list[str] = []
+        self.answered = Event()
+
+
+class Cluster:
+    """This process as one of the nodes of a backplane.
+
+    Args:
+        backplane: not started.
+        node: the number of this node.
+    """
+
+    def __init__(self, backplane: Backplane, node: int | None = None) -> None:
+        self.node = own_node() if node is None else node
+        self._backplane = backplane
+        self._io: HubIO | None = None
+        """Of the hub that it runs in, once it does."""
+        self._endpoints: dict[str, weakref.WeakSet[Endpoint]] = {}
+        self._heard: dict[str, tuple[str, str | None]] = {}
+        """The endpoint and the room of each channel that is subscribed to."""
+        self._peers = Peers()
+        self._numbering = Numbering()
+        self._gaps = Gaps()
+        self._questions: dict[int, _Question] = {}
+        self._lock = _make_lock()
+        """Of the native thread, around the number of a message and its place in the queue."""
+        self._timer: Any = None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the other nodes hear this one, and it hears them. Any thread."""
+        return self._io is not None and self._backplane.is_ready
+
+    # Beginning and end
+
+    def start(self) -> None:
+        """Begin, in the caller's hub; does not wait.
+
+        Raises:
+            BackplaneError: it cannot in this process.
+        """
+        self._backplane.start(self._receive)
+        self._io = get_hub_io()
+        self._backplane.subscribe(channels.ALL)
+        self._backplane.subscribe(channels.of_node(self.node))
+        for name in self._endpoints:
+            self._listen(name)
+        self._publish(channels.ALL, Kind.HEARTBEAT, payload=b"?")
+        # Nothing waits for it: a program that has nothing else to do may end.
+        self._timer = self._io.loop.timer(HEARTBEAT_INTERVAL, HEARTBEAT_INTERVAL, ref=False)
+        self._timer.start(self._beat)
+
+    def check(self) -> None:
+        """Wait for a first answer of the backplane, some seconds at most.
+
+        Raises:
+            BackplaneError: there will never be one.
+        """
+        self._backplane.check()
+
+    def close(self, seconds: float) -> None:
+        """Say farewell to the others and end, in so many seconds at most. In a greenlet of the hub."""
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer.close()
+            self._timer = None
+            self._publish(channels.ALL, Kind.FAREWELL)
+            self._backplane.close(seconds)
+            self._io = None
+
+    def add(self, endpoint: Endpoint) -> None:
+        """Have an endpoint hear what other nodes send to it."""
+        name = endpoint.name
+        if name not in self._endpoints:
+            self._endpoints[name] = weakref.WeakSet()
+            if self._io is not None:
+                self._io.call(self._listen, name)
+        self._endpoints[name].add(endpoint)
+
+    def _listen(self, name: str, room: str | None = None) -> str:
+        channel = channels.of_endpoint(name, room)
+        self._heard[channel] = (name, room)
+        self._backplane.subscribe(channel)
+        return channel
+
+    # Sending
+
+    def broadcast(
+        self, endpoint: Endpoint, message: Message, room: str | None = None, exclude: Collection[str] = ()
+    ) -> None:
+        """Send to every connection of an endpoint, or of a room of it, but some. Any thread; never waits for a client.
+
+        Args:
+            endpoint: whose connections.
+            message: text or binary.
+            room: its name.
+            exclude: ids of those that do not get it; at most 255. An unknown one is no error.
+
+        Raises:
+            TypeError: the message is neither `str` nor `bytes`, or the room no `str`.
+            ValueError: the room's name is too long, or too many are to be left out.
+        """
+        frame = encode_message(message)
+        if room is not None:
+            channels.check_room(room)
+        if len(exclude) > MAX_IDS:
+            raise ValueError(f"at most {MAX_IDS} connections can be left out, not {len(exclude)}")
+        # First: those who are near get it whatever becomes of the backplane.
+        registry.broadcast(endpoint, frame, room, exclude)
+        channel = channels.of_endpoint(endpoint.name, room)
+        if self._backplane.has_listeners(channel):
+            elsewhere = [one for one in exclude if node_of(one) not in (self.node, None)]
+            self._publish_message(channel, Kind.BROADCAST, message, ids=elsewhere)
+
+    def send_to(self, endpoint: Endpoint, connection_id: object, message: Message) -> bool:
+        """Send to one connection of an endpoint. Any thread; never waits.
+
+        Returns:
+            Whether it was queued, or handed on to the node that has the connection.
+
+        Raises:
+            TypeError: the message is neither `str` nor `bytes`.
+        """
+        if registry.send_to(endpoint, connection_id, encode_message(message)):
+            return True
+        node = self._other_node(connection_id)
+        if node is None:
+            return False
+        self._publish_message(
+            channels.of_node(node), Kind.SEND, message, ids=[str(connection_id)], endpoint=endpoint.name
+        )
+        return True
+
+    def close_connection(self, endpoint: Endpoint, connection_id: object, close: Close) -> bool:
+        """Close a connection of an endpoint, in order. Any thread; does not wait.
+
+        Returns:
+            Whether there was one, or the node that has it was told.
+        """
+        if _close(registry.get(endpoint, connection_id), close):
+            return True
+        node = self._other_node(connection_id)
+        if node is None:
+            return False
+        payload = close.code.to_bytes(2, "big") + close.reason.encode()
+        channel = channels.of_node(node)
+        self._publish(channel, Kind.CLOSE, payload=payload, ids=[str(connection_id)], endpoint=endpoint.name)
+        return True
+
+    def _other_node(self, connection_id: object) -> int | None:
+        """The node of an id, if it is another one, and lives."""
+        node = node_of(connection_id)
+        return node if node in self._peers else None
+
+    def _publish_message(
+        self, channel: str, kind: Kind, message: Message, ids: Collection[str], endpoint: str = ""
+    ) -> None:
+        is_text = isinstance(message, str)
+        payload = message.encode() if isinstance(message, str) else message
+        self._publish(channel, kind, payload=payload, is_text=is_text, ids=ids, endpoint=endpoint)
+
+    def _publish(self, channel: str, kind: Kind, **fields: Any) -> None:
+        with self._lock:
+            number = self._numbering.number(channel)
+            data = encode(Envelope(kind, self.node, number, **fields))
+            self._backplane.publish(channel, data)
+
+    # Rooms
+
+    def join(self, endpoint: Endpoint, room: str, connection_id: str, connection: Connection) -> None:
+        """Put a connection of this process into a room. In the hub; does not wait."""
+        is_new = not registry.has_room(endpoint, room)
+        registry.join(endpoint, room, connection_id, connection)
+        if is_new:
+            self._listen(endpoint.name, room)
+
+    def leave(self, endpoint: Endpoint, room: str, connection_id: str) -> None:
+        """Take it out again. In the hub."""
+        registry.leave(endpoint, room, connection_id)
+        name = endpoint.name
+        if not any(registry.has_room(one, room) for one in self._endpoints.get(name, ())):
+            channel = channels.of_endpoint(name, room)
+            self._heard.pop(channel, None)
+            self._backplane.unsubscribe(channel)
+            self._gaps.forget_channel(channel)
+
+    def wait_joined(self, endpoint: Endpoint, room: str) -> None:
+        """Wait until what other nodes send to a room from now on is heard, `JOIN_TIMEOUT` at most. In a greenlet."""
+        if self.is_ready:
+            self._backplane.wait_subscribed(channels.of_endpoint(endpoint.name, room), JOIN_TIMEOUT)
+
+    # Who is there
+
+    def connections(self, endpoint: Endpoint, room: str | None = None) -> list[str]:
+        """The ids of an endpoint's connections, or of a room's, on all nodes.
+
+        Waits for the other nodes, `ANSWER_TIMEOUT` at most. Any greenlet, any thread.
+
+        Raises:
+            TypeError, ValueError: the room's name is none.
+            WouldBlockError: the caller is a coroutine.
+        """
+        elsewhere = self._ask(endpoint, room, with_ids=True)
+        return [*registry.members(endpoint, room), *elsewhere.ids]
+
+    def count(self, endpoint: Endpoint, room: str | None = None) -> int:
+        """How many they are; as `connections`, and what goes from node to node is only the number."""
+        elsewhere = self._ask(endpoint, room, with_ids=False)
+        return len(registry.members(endpoint, room)) + elsewhere.count
+
+    def _ask(self, endpoint: Endpoint, room: str | None, with_ids: bool) -> _Question:
+        if room is not None:
+            channels.check_room(room)
+        question = _Question(self._peers.alive())
+        if not question.waits_for or not self.is_ready:
+            return question
+        if self._io is not None and self._io.is_current() and not self._io.may_wait():
+            raise WouldBlockError(
+                "the other nodes are asked, which takes a moment: in an async def handler write "
+                "`await asyncio.to_thread(websocket.count)`"
+            )
+        number = secrets.randbits(64)
+        self._questions[number] = question
+        try:
+            payload = _QUESTION.pack(number, with_ids) + (b"" if room is None else b"\0" + room.encode())
+            self._publish(channels.ALL, Kind.QUESTION, payload=payload, endpoint=endpoint.name)
+            if not question.answered.wait(ANSWER_TIMEOUT):
+                counters["backplane_unanswered"] += len(question.waits_for)
+        finally:
+            del self._questions[number]
+        return question
+
+    # Receiving
+
+    def _receive(self, channel: str, data: bytes) -> None:
+        """Do what another node asks for. Called by the backplane."""
+        try:
+            envelope = decode(data)
+            if envelope.origin == self.node:
+                return
+            if envelope.origin and envelope.kind is not Kind.FAREWELL:
+                self._peers.hear(envelope.origin, time.monotonic())
+                lost = self._gaps.count(channel, envelope.origin, envelope.sequence)
+                if lost:
+                    counters["backplane_lost"] += lost
+            counters["backplane_received"] += 1
+            _RECEIVERS[envelope.kind](self, channel, envelope)
+        except (BadEnvelopeError, ProtocolError, ValueError, LookupError, struct.error) as error:
+            counters["backplane_malformed"] += 1
+            logger.debug("what came from the backplane is no message: %s", error)
+        except Exception:
+            counters["callback_errors"] += 1
+            logger.exception("a fault in gws lost one message of another node")
+
+    def _receive_broadcast(self, channel: str, envelope: Envelope) -> None:
+        frame = _frame_of(envelope)
+        # A channel that is not subscribed to any more may still have something to say.
+        name, room = self._heard.get(channel, ("", None))
+        for endpoint in tuple(self._endpoints.get(name, ())):
+            registry.broadcast(endpoint, frame, room, envelope.ids)
+
+    def _receive_send(self, channel: str, envelope: Envelope) -> None:
+        frame = _frame_of(envelope)
+        if not any(registry.send_to(one, envelope.ids[0], frame) for one in self._named(envelope)):
+            counters["backplane_unreachable"] += 1
+
+    def _receive_close(self, channel: str, envelope: Envelope) -> None:
+        close = parse_close(envelope.payload)
+        if not any(_close(registry.get(one, envelope.ids[0]), close) for one in self._named(envelope)):
+            counters["backplane_unreachable"] += 1
+
+    def _receive_heartbeat(self, channel: str, envelope: Envelope) -> None:
+        if envelope.payload:
+            self._publish(channels.of_node(envelope.origin), Kind.HEARTBEAT)
+
+    def _receive_farewell(self, channel: str, envelope: Envelope) -> None:
+        self._forget(envelope.origin)
+
+    def _receive_question(self, channel: str, envelope: Envelope) -> None:
+        number, with_ids = _QUESTION.unpack_from(envelope.payload)
+        room = envelope.payload[_QUESTION.size :]
+        members = [
+            member
+            for one in self._named(envelope)
+            for member in registry.members(one, room[1:].decode() if room else None)
+        ]
+        payload = _ANSWER.pack(number, len(members))
+        if with_ids:
+            payload += b"".join(uuid.UUID(member).bytes for member in members)
+        self._publish(channels.of_node(envelope.origin), Kind.ANSWER, payload=payload)
+
+    def _receive_answer(self, channel: str, envelope: Envelope) -> None:
+        number, count = _ANSWER.unpack_from(envelope.payload)
+        question = self._questions.get(number)
+        if question is None or envelope.origin not in question.waits_for:
+            return
+        question.count += count
+        ids = envelope.payload[_ANSWER.size :]
+        question.ids += [str(uuid.UUID(bytes=ids[at : at + _ID_SIZE])) for at in range(0, len(ids), _ID_SIZE)]
+        question.waits_for.discard(envelope.origin)
+        if not question.waits_for:
+            question.answered.set()
+
+    def _named(self, envelope: Envelope) -> tuple[Endpoint, ...]:
+        """The endpoints that an envelope is for."""
+        return tuple(self._endpoints.get(envelope.endpoint, ()))
+
+    # Heartbeats
+
+    def _beat(self) -> None:
+        """Say that this node lives, and see which others do not. A callback of the hub."""
+        now = time.monotonic()
+        if not self._backplane.is_ready:
+            self._peers.excuse(now)
+        for node in self._peers.dead(now):
+            self._forget(node)
+        self._publish(channels.ALL, Kind.HEARTBEAT)
+
+    def _forget(self, node: int) -> None:
+        self._peers.forget(node)
+        self._gaps.forget_origin(node)
+        for question in self._questions.values():
+            question.waits_for.discard(node)
+            if not question.waits_for:
+                question.answered.set()
+
+
+_RECEIVERS: Final = {
+    Kind.BROADCAST: Cluster._receive_broadcast,
+    Kind.SEND: Cluster._receive_send,
+    Kind.CLOSE: Cluster._receive_close,
+    Kind.HEARTBEAT: Cluster._receive_heartbeat,
+    Kind.FAREWELL: Cluster._receive_farewell,
+    Kind.QUESTION: Cluster._receive_question,
+    Kind.ANSWER: Cluster._receive_answer,
+}
+
+
+def _frame_of(envelope: Envelope) -> bytes:
+    """The payload as one frame.
+
+    Raises:
+        ValueError: it is said to be text, and is not.
+    """
+    if not envelope.is_text:
+        return encode_frame(Opcode.BINARY, envelope.payload)
+    envelope.payload.decode()
+    return encode_frame(Opcode.TEXT, envelope.payload)
+
+
+def _close(connection: Connection | None, close: Close) -> bool:
+    if connection is None:
+        return False
+    connection.io.call(connection.close, close.code, close.reason)
+    return True

@@ -1,0 +1,128 @@
+"""This process among others: which backplane its endpoints use, when that begins and when it ends."""
+
+from __future__ import annotations
+
+import logging
+import os
+import weakref
+from typing import Final, Protocol
+
+from .backplane import urls
+from .backplane.engines import make_backplane
+from .cluster import Cluster, Endpoint
+
+logger = logging.getLogger("gws")
+
+FAREWELL_TIMEOUT: Final = 1.0
+"""Seconds to send what waits, when the process stops."""
+
+
+class HasBackplane(Endpoint, Protocol):
+    """An endpoint, as far as its backplane is concerned."""
+
+    @property
+    def backplane_url(self) -> str | None:
+        """The URL that it is configured with; None for whatever suits the server."""
+
+    def forget_cluster(self) -> None:
+        """This is another process now: ask `cluster_of` again."""
+
+
+_endpoints: weakref.WeakSet[HasBackplane] = weakref.WeakSet()
+_clusters: dict[str, Cluster] = {}
+"""By URL."""
+_is_multiprocess: bool | None = None
+"""Whether other processes serve the same application; None before the server has said so."""
+_has_begun = False
+
+
+def declare(endpoint: HasBackplane) -> None:
+    """Have an endpoint's cluster begin when the server does."""
+    _endpoints.add(endpoint)
+
+
+def cluster_of(endpoint: HasBackplane) -> Cluster:
+    """The cluster of an endpoint: one for each URL.
+
+    Raises:
+        BackplaneError: the URL is none.
+    """
+    url = urls.check(endpoint.backplane_url or _default_url())
+    cluster = _clusters.get(url)
+    if cluster is None:
+        cluster = _clusters[url] = Cluster(make_backplane(url))
+        if _has_begun:
+            cluster.start()
+    cluster.add(endpoint)
+    return cluster
+
+
+def has_begun() -> bool:
+    """Whether the clusters of this process run."""
+    return _has_begun
+
+
+def begin(is_multiprocess: bool, announce: bool = True) -> None:
+    """Start the clusters of this process's endpoints; does not wait. Where the connections will be served.
+
+    Args:
+        is_multiprocess: whether other processes serve the same application.
+        announce: whether to say so if they cannot be reached.
+
+    Raises:
+        BackplaneError: a URL is none, or takes what there is not.
+    """
+    global _is_multiprocess, _has_begun
+    if _has_begun:
+        return
+    _is_multiprocess = is_multiprocess
+    for endpoint in tuple(_endpoints):
+        cluster_of(endpoint)
+    for cluster in _clusters.values():
+        cluster.start()
+    _has_begun = True
+    if announce and is_multiprocess and urls.MEMORY in _clusters:
+        logger.error(
+            "several workers and no backplane: broadcast, send_to and rooms reach the clients of ONE worker only. "
+            "pip install 'gevent-gws[embedded]', or set GWS_BACKPLANE_URL=redis://..."
+        )
+
+
+def check() -> None:
+    """Wait for a first answer of each backplane, some seconds at most.
+
+    Raises:
+        BackplaneError: there will never be one.
+    """
+    for cluster in _clusters.values():
+        cluster.check()
+
+
+def end() -> None:
+    """Say farewell to the other nodes, in `FAREWELL_TIMEOUT` for each backplane. Twice is once."""
+    global _has_begun
+    for cluster in _clusters.values():
+        cluster.close(FAREWELL_TIMEOUT)
+    _clusters.clear()
+    for endpoint in tuple(_endpoints):
+        endpoint.forget_cluster()
+    _has_begun = False
+
+
+def _default_url() -> str:
+    is_multiprocess = _is_multiprocess
+    if is_multiprocess is None:
+        # Something is said before the first request; gunicorn tells how many workers there are only then.
+        is_multiprocess = os.environ.get("SERVER_SOFTWARE", "").startswith("gunicorn")
+    return urls.EMBEDDED if is_multiprocess and urls.has_embedded() else urls.MEMORY
+
+
+def _forget() -> None:
+    global _has_begun, _is_multiprocess
+    _clusters.clear()
+    _has_begun, _is_multiprocess = False, None
+    for endpoint in tuple(_endpoints):
+        endpoint.forget_cluster()
+
+
+os.register_at_fork(after_in_child=_forget)
