@@ -15,7 +15,7 @@ COMPILED_TESTS := $(patsubst %,tests/test_%.py,async_batches backpressure bad_fr
 	disconnects fairness fragments frame_reader frames fuzz_corpus gevent_traps handler_errors keepalive message_limits messages \
 	returns second_opinion sending slow_clients text)
 
-.PHONY: run test lint types pytest compiled browser nginx node compiler bench bench-quick compliance \
+.PHONY: run test lint types pytest compiled browser nginx node compiler bench bench-quick bench-fan-out compliance \
 	fuzz clean
 
 run: $(VENV)/.installed
@@ -49,6 +49,10 @@ bench: $(VENV)/.installed-for-tests compiler node
 # Every workload in miniature, half a minute: does it work?
 bench-quick: $(VENV)/.installed-for-tests compiler
 	$(BIN)/python benchmarks/bench.py --quick
+
+# Several workers as one server, beside Flask-SocketIO's, five minutes, into docs/performance.
+bench-fan-out: $(VENV)/.installed-for-tests compiler
+	$(BIN)/python benchmarks/fan_out.py --into docs/performance
 
 # The Autobahn testsuite, each way to run a server.
 compliance: $(VENV)/.installed-for-tests

@@ -31,7 +31,11 @@ pages = Blueprint("pages", __name__)
 websocket = WebSocket(app, "/web_socket")
 
 people: dict[str, str] = {}
-"""The name of everyone who is here, by `ws.id`. Each gunicorn worker has people of its own."""
+"""The name of everyone who is here, by `ws.id`.
+
+All hear each other, but each gunicorn worker knows the names of its own people only: an application of several workers
+keeps such things in a database.
+"""
 
 
 @pages.get("/")
@@ -51,6 +55,12 @@ def hello_world() -> str:
 def healthz() -> dict[str, object]:
     """Say that the process works, and how many people are here."""
     return {"status": "ok", "people": len(people)}
+
+
+@pages.get("/readyz")
+def readyz() -> tuple[dict[str, object], int]:
+    """Say whether the people of all workers hear each other, to whoever sends requests here."""
+    return {"ready": websocket.is_ready}, 200 if websocket.is_ready else 503
 
 
 @pages.post("/announce")

@@ -34,6 +34,8 @@ _clusters: dict[str, Cluster] = {}
 _is_multiprocess: bool | None = None
 """Whether other processes serve the same application; None before the server has said so."""
 _has_begun = False
+_is_over = False
+"""Whether the clusters have ended; what is still said then goes to this process's own connections."""
 
 
 def declare(endpoint: HasBackplane) -> None:
@@ -51,14 +53,14 @@ def cluster_of(endpoint: HasBackplane) -> Cluster:
     cluster = _clusters.get(url)
     if cluster is None:
         cluster = _clusters[url] = Cluster(make_backplane(url))
-        if _has_begun:
+        if _has_begun and not _is_over:
             cluster.start()
     cluster.add(endpoint)
     return cluster
 
 
 def has_begun() -> bool:
-    """Whether the clusters of this process run."""
+    """Whether the clusters of this process have been started."""
     return _has_begun
 
 
@@ -72,9 +74,10 @@ def begin(is_multiprocess: bool, announce: bool = True) -> None:
     Raises:
         BackplaneError: a URL is none, or takes what there is not.
     """
-    global _is_multiprocess, _has_begun
-    if _has_begun:
+    global _is_multiprocess, _has_begun, _is_over
+    if _has_begun and not _is_over:
         return
+    _has_begun = _is_over = False
     _is_multiprocess = is_multiprocess
     for endpoint in tuple(_endpoints):
         cluster_of(endpoint)
@@ -100,13 +103,13 @@ def check() -> None:
 
 def end() -> None:
     """Say farewell to the other nodes, in `FAREWELL_TIMEOUT` for each backplane. Twice is once."""
-    global _has_begun
+    global _is_over
+    _is_over = _has_begun
     for cluster in _clusters.values():
         cluster.close(FAREWELL_TIMEOUT)
     _clusters.clear()
     for endpoint in tuple(_endpoints):
         endpoint.forget_cluster()
-    _has_begun = False
 
 
 def _default_url() -> str:
@@ -118,9 +121,9 @@ def _default_url() -> str:
 
 
 def _forget() -> None:
-    global _has_begun, _is_multiprocess
+    global _has_begun, _is_over, _is_multiprocess
     _clusters.clear()
-    _has_begun, _is_multiprocess = False, None
+    _has_begun, _is_over, _is_multiprocess = False, False, None
     for endpoint in tuple(_endpoints):
         endpoint.forget_cluster()
 

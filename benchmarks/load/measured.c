@@ -34,18 +34,14 @@ static uint64_t cpu_ns(const struct processes *of) {    /* all threads, those th
     return sum;
 }
 
-static uint64_t machine_ns(void) {              /* all cores: user, nice, system, interrupts and steal */
-    uint64_t tick[8] = {0}, idle_and_disks;
+static uint64_t machine_ns(void) {              /* all cores: user, nice, system, interrupts and steal, not idle and disks */
+    unsigned long long ticks, sum = 0;
     FILE *stat = fopen("/proc/stat", "r");
-    if (stat == NULL) die("/proc/stat");
-    int found = fscanf(stat, "cpu %lu %lu %lu %lu %lu %lu %lu %lu", tick, tick + 1, tick + 2, tick + 3, tick + 4,
-                       tick + 5, tick + 6, tick + 7);
+    if (stat == NULL || fscanf(stat, "cpu") != 0) die("cannot read /proc/stat");
+    for (int i = 0; i < 8 && fscanf(stat, " %llu", &ticks) == 1; i++)
+        if (i != 3 && i != 4) sum += ticks;
     fclose(stat);
-    if (found != 8) die("/proc/stat is not as expected");
-    idle_and_disks = tick[3] + tick[4];
-    uint64_t sum = 0;
-    for (int i = 0; i < 8; i++) sum += tick[i];
-    return (sum - idle_and_disks) * (1000000000u / (uint64_t)sysconf(_SC_CLK_TCK));
+    return sum * (1000000000u / (uint64_t)sysconf(_SC_CLK_TCK));
 }
 
 Clocks read_clocks(void) {

