@@ -48,8 +48,12 @@ def temporary(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     monkeypatch.setenv("TMPDIR", str(folder))
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
     yield folder
-    wait_for(lambda: not processes_of(folder), "every server to end")
-    shutil.rmtree(folder)
+    try:
+        wait_for(lambda: not processes_of(folder), "every server to end")
+    finally:
+        for pid in processes_of(folder):
+            os.kill(pid, signal.SIGKILL)
+        shutil.rmtree(folder)
 
 
 @pytest.fixture

@@ -164,7 +164,8 @@ void open_all(OnText *handler) {
     largest_payload = option.size > SMALLEST_LIMIT ? option.size : SMALLEST_LIMIT;
     arrived_size = largest_payload + HEADER_SIZE + RECEIVE_SIZE;
     arrived = allocate(1, arrived_size);
-    out_size = (size_t)option.in_flight * (option.size + ENVELOPE_SIZE + HEADER_SIZE) + 8 * (CONTROL_SIZE + HEADER_SIZE);
+    size_t message_size = option.size + ENVELOPE_SIZE + HEADER_SIZE;
+    out_size = (size_t)option.in_flight * message_size + 8 * (CONTROL_SIZE + HEADER_SIZE);
     epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (epoll_fd < 0) die("epoll_create1");
     connections = allocate((size_t)option.connections, sizeof *connections);

@@ -34,7 +34,7 @@ static uint64_t cpu_ns(const struct processes *of) {    /* all threads, those th
     return sum;
 }
 
-static uint64_t machine_ns(void) {              /* all cores: user, nice, system, interrupts and steal, not idle and disks */
+static uint64_t machine_ns(void) {              /* all cores; time idle or waiting for disks is not in it */
     unsigned long long ticks, sum = 0;
     FILE *stat = fopen("/proc/stat", "r");
     if (stat == NULL || fscanf(stat, "cpu") != 0) die("cannot read /proc/stat");

@@ -37,7 +37,7 @@ _SETTINGS = {
     "appendonly": "no",
     "daemonize": "no",
     "loglevel": "warning",
-    # A worker has a few connections; 1000 fit under the usual 1024 open files with what the server needs itself.
+    # A worker has a few connections. With 32 files that the server takes for itself, these fit under the usual 1024.
     "maxclients": "960",
     # What is kept for a worker that does not read: 64 of the largest messages, so that a burst is no loss, or 16 MiB
     # for the 10 s after which the other nodes hold it dead. Then it is cut off, connects and counts what it missed.
@@ -108,9 +108,8 @@ def keep(owner: Owner, folder: str, binary: str) -> None:
             _log(f"valkey-server ended with exit status {code}")
             return
         delay = FIRST_DELAY if time.monotonic() - began > STEADY else min(2 * delay, LONGEST_DELAY)
-        _log(
-            f"valkey-server ended ({f'signal {-code}' if code else 'told to'}); another follows in {delay} s"
-        )
+        how = f"was ended by signal {-code}" if code else "was told to end"
+        _log(f"valkey-server {how}; another follows in {delay} s")
         time.sleep(delay)
 
 

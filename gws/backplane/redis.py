@@ -37,7 +37,8 @@ class RedisBackplane(Backplane):
         self._publishing = RedisPublishing(self._server, self._tell)
         self._listening = RedisListening(self._server, self._tell, self._pass_on)
         self._receive: Callable[[str, bytes], None] | None = None
-        self._was_ready = False
+        self._is_checking = False
+        """Whether somebody waits to be told why it can never work."""
         self._is_away = False
         """Whether the log says so."""
 
@@ -62,13 +63,14 @@ class RedisBackplane(Backplane):
 
     def check(self) -> None:
         deadline = time.monotonic() + CHECK_TIMEOUT
-        for link in (self._publishing, self._listening):
-            try:
-                error = link.first_attempt.get(timeout=max(deadline - time.monotonic(), 0))
-            except gevent.Timeout:
-                continue
-            if isinstance(error, BackplaneError):
-                raise error
+        self._is_checking = True
+        try:
+            for link in (self._publishing, self._listening):
+                link.first_attempt.wait(max(deadline - time.monotonic(), 0))
+                if isinstance(link.first_attempt.value, BackplaneError):
+                    raise link.first_attempt.value
+        finally:
+            self._is_checking = False
 
     def publish(self, channel: str, data: bytes) -> None:
         self._publishing.buffer.append(channel, data)
@@ -108,18 +110,19 @@ class RedisBackplane(Backplane):
     def _tell(self, error: Exception | None) -> None:
         """Say once that the server is away, and once that it is back."""
         if error is not None:
-            if not self._is_away:
+            if not self._is_away and not (self._is_checking and isinstance(error, BackplaneError)):
                 self._is_away = True
                 logger.error(
                     "the backplane %s is away, and messages reach this process's own connections only: %s",
                     self._server.url,
-                    error,
+                    self._server.reason(error),
                 )
         elif self.is_ready and self._is_away:
             self._is_away = False
             counters["backplane_reconnects"] += 1
             logger.warning(
-                "the backplane %s is back; %d messages to it were given up",
+                "the backplane %s is back; since the start %d messages to it found no room, %d may be lost",
                 self._server.url,
                 self._publishing.buffer.dropped,
+                self._publishing.unconfirmed,
             )

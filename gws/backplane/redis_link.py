@@ -10,7 +10,7 @@ from typing import Any, Final
 import gevent
 from gevent.event import AsyncResult
 from redis.backoff import EqualJitterBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from .contract import BackplaneError
 from .redis_server import RedisServer
@@ -61,6 +61,9 @@ class RedisLink(abc.ABC):
         self.first_attempt.set(None)
 
     def _fail(self, error: Exception) -> None:
+        if isinstance(error, ResponseError):
+            # Such as a user who may not publish.
+            error = BackplaneError(f"{self._server.url} refuses: {self._server.reason(error)}")
         self._tell(error)
         self.first_attempt.set(error)
 

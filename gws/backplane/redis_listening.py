@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -46,8 +47,11 @@ class RedisListening(RedisLink):
         self._wanted: dict[str, None] = {}
         self._changed: dict[str, None] = {}
         """Channels that the server may have to be told about."""
-        self._known: dict[str, bool] = {}
-        """Those that this connection has asked for, and whether the server has confirmed them."""
+        self._known: set[str] = set()
+        """Those that this connection has asked for."""
+        self._unconfirmed: Counter[str] = Counter()
+        """How often it has asked, and the server has not confirmed: more than once for a channel that was left in between,
+        and the first answer says nothing of the last."""
         self._awaited: dict[str, Event] = {}
         self._wake = Event()
         self._is_late = False
@@ -65,16 +69,20 @@ class RedisListening(RedisLink):
 
     def wait_subscribed(self, channel: str, seconds: float) -> bool:
         """Wait until the server has confirmed a channel; at once False while it is away."""
-        if self.is_up and channel in self._wanted and not self._known.get(channel):
+        if self.is_up and channel in self._wanted and not self._is_heard(channel):
             self._awaited.setdefault(channel, Event()).wait(seconds)
-        return self._known.get(channel, False)
+        return self._is_heard(channel)
+
+    def _is_heard(self, channel: str) -> bool:
+        return channel in self._wanted and channel in self._known and channel not in self._unconfirmed
 
     def _change(self, channel: str) -> None:
         self._changed[channel] = None
         self._wake.set()
 
     def _use(self, connection: Any) -> None:
-        self._known = {}
+        self._known.clear()
+        self._unconfirmed.clear()
         # The first one last: who hears what is for all hears the rest.
         self._changed = dict.fromkeys(reversed(self._wanted))
         writer = gevent.spawn(self._write, connection, gevent.getcurrent())
@@ -108,13 +116,14 @@ class RedisListening(RedisLink):
             del self._changed[channel]
         new = [channel for channel in changed if channel in self._wanted and channel not in self._known]
         old = [channel for channel in changed if channel not in self._wanted and channel in self._known]
+        # Before it is sent, which may wait: the answer may be there first.
+        self._known.update(new)
+        self._known.difference_update(old)
+        self._unconfirmed.update(new)
         for command, channels in (("SUBSCRIBE", new), ("UNSUBSCRIBE", old)):
             if channels:
                 names = [f"{self._prefix}{channel}" for channel in channels]
                 connection.send_command(command, *names, check_health=False)
-        self._known.update(dict.fromkeys(new, False))
-        for channel in old:
-            del self._known[channel]
 
     def _read(self, connection: Any) -> None:
         turn = time.monotonic()
@@ -135,9 +144,10 @@ class RedisListening(RedisLink):
                 turn = time.monotonic()
 
     def _confirm(self, channel: str) -> None:
-        if channel in self._known:
-            self._known[channel] = True
-        self._let_go(channel)
+        self._unconfirmed[channel] -= 1
+        if self._unconfirmed[channel] <= 0:
+            del self._unconfirmed[channel]
+            self._let_go(channel)
 
     def _let_go(self, channel: str) -> None:
         """Have those go on who wait for a channel."""

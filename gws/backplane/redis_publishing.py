@@ -36,6 +36,8 @@ class RedisPublishing(RedisLink):
         self.buffer = Buffer()
         self.under_way = 0
         """Messages whose answers have not come."""
+        self.unconfirmed = 0
+        """Messages whose answers never came, since the beginning."""
         self._audience = 0
         """Nodes that heard the last message to all."""
 
@@ -64,6 +66,7 @@ class RedisPublishing(RedisLink):
             finally:
                 if self.under_way:
                     counters["backplane_unconfirmed"] += self.under_way
+                    self.unconfirmed += self.under_way
                     self.under_way = 0
 
     def _wait_for_audience(self, connection: Any) -> None:

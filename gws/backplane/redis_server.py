@@ -24,13 +24,15 @@ from .urls import redact, split_namespace
 ANSWER_TIMEOUT: Final = 5.0
 """Seconds in which the server says something, or counts as away. Less would take a snapshot of its for an outage."""
 CONNECT_TIMEOUT: Final = 3.0
+MAX_CONNECTIONS: Final = 10
+"""Of a `Publisher`: more threads at once wait for each other, as to publish takes less than a millisecond."""
 
 CLOSED: Final = "Connection closed by server"
 """How redis-py says that."""
 
 
 class RedisServer:
-    """Where the server is.
+    """Where the server is; `pool` has connections to it for whoever shares them.
 
     Args:
         url: of a scheme that `urls` knows.
@@ -45,16 +47,18 @@ class RedisServer:
         plain, self.namespace = split_namespace(url)
         self._prepare = prepare
         try:
-            self._pool = redis.ConnectionPool.from_url(
+            self.pool = redis.BlockingConnectionPool.from_url(
                 plain,
+                max_connections=MAX_CONNECTIONS,
+                timeout=ANSWER_TIMEOUT,
                 protocol=2,
                 socket_timeout=ANSWER_TIMEOUT,
                 socket_connect_timeout=CONNECT_TIMEOUT,
                 # A message that is sent again may arrive twice.
                 retry=Retry(NoBackoff(), 0),
             )
-            self._pool.make_connection()
-        except (ValueError, TypeError, RedisError) as error:
+            self._make_connection()
+        except (ValueError, TypeError, AttributeError, RedisError) as error:
             raise BackplaneError(f"{self.url} is no URL of a server: {redact(str(error))}") from None
 
     def connect(self) -> Any:
@@ -65,14 +69,14 @@ class RedisServer:
             RedisError, OSError: it does not now.
         """
         self._prepare()
-        connection: Any = self._pool.make_connection()
+        connection = self._make_connection()
         try:
             connection.connect()
             connection.send_command("PING", check_health=False)
             answer = connection.read_response()
             if answer not in (b"PONG", "PONG"):
                 raise InvalidResponse(f"it answers PING with {answer!r}")
-        except BaseException as error:
+        except Exception as error:
             connection.disconnect()
             hopeless = self._hopeless(error)
             if hopeless is not None:
@@ -80,13 +84,22 @@ class RedisServer:
             raise
         return connection
 
-    def _hopeless(self, error: BaseException) -> str | None:
+    def _make_connection(self) -> Any:
+        # One that the pool does not keep, or wait for.
+        return self.pool.connection_class(**self.pool.connection_kwargs)
+
+    def reason(self, error: Exception) -> str:
+        """What went wrong, for people; what is no Redis may repeat the password that it has been sent."""
+        password = self.pool.connection_kwargs.get("password")
+        return str(error).replace(password, "***") if password else str(error)
+
+    def _hopeless(self, error: Exception) -> str | None:
         """Why it makes no sense to try again; None if it does."""
         cause = error.__context__
         if isinstance(error, AuthenticationError | AuthorizationError | ResponseError):
-            return f"{self.url} refuses: {error}"
+            return f"{self.url} refuses: {self.reason(error)}"
         if isinstance(error, InvalidResponse) or CLOSED in str(error):
-            return f"{self.url} is no Redis and no Valkey, or takes TLS (rediss://): {error}"
+            return f"{self.url} is no Redis and no Valkey, or takes TLS (rediss://): {self.reason(error)}"
         if isinstance(cause, ssl.SSLError):
             return f"no TLS with {self.url}: {cause}"
         if isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_NONAME:

@@ -18,18 +18,23 @@ _REDIS: Final = {
     "valkeys": "rediss",
 }
 """The schemes of Redis and Valkey, as the `redis` package spells them."""
+_PASSWORD_OPTION = re.compile(r"(password=).*?(?=&\w+=|$)", re.IGNORECASE | re.DOTALL)
+"""To the next option: a password that was not encoded may hold whatever else ends it."""
+_USERINFO = re.compile(r"^([\w+.-]+://|)(.*)@", re.DOTALL)
+"""To the last "@", for the same reason."""
+_BROKEN_USERINFO = re.compile(r"^\w+://[^/?#@]+([/?#].*@|@.*@|.*[\[\]].*@)", re.DOTALL)
 _NAMESPACE = re.compile(r"([?&])namespace=([\w.-]+)(&|$)")
 
 
 def redact(url: str) -> str:
-    """A URL that may be shown: without its password, wherever that stands."""
-    shown = re.sub(r"(?<=://).*@", _hide_password, url)
-    return re.sub(r"(?i)\b((?:ssl_)?password=)[^&#]*", r"\1***", shown)
+    """A URL that may be shown: without its password, wherever that stands, even if the URL is none."""
+    shown = _PASSWORD_OPTION.sub(r"\1***", url)
+    return _USERINFO.sub(_hide_password, shown, count=1)
 
 
-def _hide_password(userinfo: re.Match[str]) -> str:
-    user, has_password, _ = userinfo[0].rpartition("@")[0].partition(":")
-    return f"{user}:***@" if has_password else f"{user}@"
+def _hide_password(found: re.Match[str]) -> str:
+    user, has_password, _ = found[2].partition(":")
+    return f"{found[1]}{user}:***@" if has_password else f"{found[1]}{user}@"
 
 
 def check(url: object) -> str:

@@ -1,0 +1,90 @@
+"""The command line, `python -m gws`: what a `Publisher` does, from a shell."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+from .errors import GwsError
+from .publisher import Publisher
+
+_url = click.option(
+    "--url",
+    required=True,
+    envvar="GWS_BACKPLANE_URL",
+    show_envvar=True,
+    help="The backplane, as the application has it: redis://, rediss://, unix://, valkey:// or valkeys://.",
+)
+_endpoint = click.option(
+    "--endpoint", required=True, help='The name of the WebSocket, such as "/web_socket": its URL rule.'
+)
+
+
+@click.group()
+def main() -> None:
+    """Send to the WebSockets of a running application, from outside of it."""
+
+
+@main.command()
+@_url
+@_endpoint
+@click.option("--room", help="The room whose members get it; without one, every connection does.")
+@click.argument("text")
+def publish(url: str, endpoint: str, room: str | None, text: str) -> None:
+    """Send TEXT to all connections, or to a room's.
+
+    "-" stands for what comes in on the standard input. Prints how many of the application's processes heard it.
+    """
+    with _publisher(url) as publisher:
+        count = publisher.broadcast(endpoint, _read(text), room)
+    click.echo(f"{count} {'node' if count == 1 else 'nodes'} heard it")
+
+
+@main.command()
+@_url
+@_endpoint
+@click.argument("connection_id", metavar="ID")
+@click.argument("text")
+def send(url: str, endpoint: str, connection_id: str, text: str) -> None:
+    """Send TEXT to the connection whose ws.id is ID.
+
+    "-" stands for what comes in on the standard input.
+    """
+    with _publisher(url) as publisher:
+        _expect(publisher.send_to(endpoint, connection_id, _read(text)), connection_id)
+
+
+@main.command()
+@_url
+@_endpoint
+@click.option("--code", default=1000, show_default=True, help="The close code.")
+@click.option("--reason", default="Connection closed", show_default=True, help="What it says to people.")
+@click.argument("connection_id", metavar="ID")
+def close(url: str, endpoint: str, code: int, reason: str, connection_id: str) -> None:
+    """Close the connection whose ws.id is ID."""
+    with _publisher(url) as publisher:
+        _expect(publisher.close_connection(endpoint, connection_id, code, reason), connection_id)
+
+
+@contextmanager
+def _publisher(url: str) -> Iterator[Publisher]:
+    """A publisher, whose errors are one line and exit code 1."""
+    try:
+        with Publisher(url) as publisher:
+            yield publisher
+    except (GwsError, ValueError) as error:
+        raise click.ClickException(str(error)) from None
+
+
+def _read(text: str) -> str:
+    """The text, or all of the standard input as it is."""
+    return sys.stdin.buffer.read().decode() if text == "-" else text
+
+
+def _expect(was_heard: bool, connection_id: str) -> None:
+    if not was_heard:
+        raise click.ClickException(f"no running process has the connection {connection_id}")
+    click.echo("its node heard it")
