@@ -1,9 +1,11 @@
 """WebSockets for Flask applications, with Robyn's API, on gevent."""
 
+from .backplane.contract import BackplaneError
 from .compiled import is_compiled
 from .connector import WebSocketConnector
 from .flask_app import App, jsonify
 from .protocol.deflate import Compression
+from .publisher import Publisher
 from .query_params import QueryParams
 from .server import serve
 from .websocket import WebSocket
@@ -12,7 +14,9 @@ __version__ = "0.1.0"
 
 __all__ = [
     "App",
+    "BackplaneError",
     "Compression",
+    "Publisher",
     "QueryParams",
     "WebSocket",
     "WebSocketConnector",

@@ -300,9 +300,7 @@ class Cluster:
                 return
             if envelope.origin and envelope.kind is not Kind.FAREWELL:
                 self._peers.hear(envelope.origin, time.monotonic())
-                lost = self._gaps.count(channel, envelope.origin, envelope.sequence)
-                if lost:
-                    counters["backplane_lost"] += lost
+                self._count_lost(channel, envelope)
             counters["backplane_received"] += 1
             _RECEIVERS[envelope.kind](self, channel, envelope)
         except (BadEnvelopeError, ProtocolError, ValueError, LookupError, struct.error) as error:
@@ -311,6 +309,14 @@ class Cluster:
         except Exception:
             counters["callback_errors"] += 1
             logger.exception("a fault in gws lost one message of another node")
+
+    def _count_lost(self, channel: str, envelope: Envelope) -> None:
+        # What comes late for a room that has been left says nothing, and would be remembered for ever.
+        if envelope.kind is Kind.BROADCAST and channel not in self._heard:
+            return
+        lost = self._gaps.count(channel, envelope.origin, envelope.sequence)
+        if lost:
+            counters["backplane_lost"] += lost
 
     def _receive_broadcast(self, channel: str, envelope: Envelope) -> None:
         frame = _frame_of(envelope)

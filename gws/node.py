@@ -97,7 +97,8 @@ def check() -> None:
     Raises:
         BackplaneError: there will never be one.
     """
-    for cluster in _clusters.values():
+    # A stop may come meanwhile, and forget them.
+    for cluster in tuple(_clusters.values()):
         cluster.check()
 
 
@@ -105,7 +106,7 @@ def end() -> None:
     """Say farewell to the other nodes, in `FAREWELL_TIMEOUT` for each backplane. Twice is once."""
     global _is_over
     _is_over = _has_begun
-    for cluster in _clusters.values():
+    for cluster in tuple(_clusters.values()):
         cluster.close(FAREWELL_TIMEOUT)
     _clusters.clear()
     for endpoint in tuple(_endpoints):

@@ -9,16 +9,9 @@ from typing import Any, Final
 from .backplane import channels
 from .backplane.contract import BackplaneError
 from .backplane.envelope import Envelope, Kind, encode
-from .backplane.urls import EMBEDDED, MEMORY, check, redact, split_namespace
+from .backplane.urls import EMBEDDED, MEMORY, check
 from .ids import node_of
 from .protocol.frames import check_close
-
-CONNECT_TIMEOUT: Final = 3.0
-"""Seconds, as for the servers themselves."""
-ANSWER_TIMEOUT: Final = 5.0
-"""Seconds in which the server of the backplane answers, or counts as away."""
-MAX_CONNECTIONS: Final = 10
-"""Connections to it: more threads at once wait for each other, as a publish takes less than a millisecond."""
 
 _NO_ORIGIN: Final = 0
 _UNREACHABLE: Final = {
@@ -45,12 +38,16 @@ class Publisher:
             raise BackplaneError(
                 f"{url} {_UNREACHABLE[url]}: use a redis:// or unix:// URL, in the application as well"
             )
-        self._url = redact(url)
-        plain, self._namespace = split_namespace(url)
-        self._client = _make_client(plain, self._url)
+        # Not at the top: most applications have one process, and need not have the package redis.
+        import redis
+
+        from .backplane.redis_server import RedisServer
+
+        self._server = RedisServer(url, lambda: None)
+        self._client: Any = redis.Redis.from_pool(self._server.pool)
 
     def __repr__(self) -> str:
-        return f"<Publisher {self._url}>"
+        return f"<Publisher {self._server.url}>"
 
     def __enter__(self) -> Publisher:
         return self
@@ -144,38 +141,13 @@ class Publisher:
     def _publish(self, channel: str, envelope: Envelope) -> int:
         import redis
 
+        name, data = f"{self._server.namespace}:{channel}".encode(), encode(envelope)
         try:
-            return int(self._client.publish(f"{self._namespace}:{channel}".encode(), encode(envelope)))
-        except (redis.RedisError, OSError) as error:
-            raise BackplaneError(f"{self._url}: {self._reason(error)}") from None
-
-    def _reason(self, error: Exception) -> str:
-        """What went wrong; a server that has no AUTH repeats the password."""
-        password = self._client.connection_pool.connection_kwargs.get("password")
-        return str(error).replace(password, "***") if password else str(error)
-
-
-def _make_client(url: str, shown_url: str) -> Any:
-    # Not at the top: most applications have one process, and need not have the package redis.
-    import redis
-    from redis.backoff import NoBackoff
-    from redis.retry import Retry
-
-    try:
-        pool: Any = redis.BlockingConnectionPool.from_url(
-            url,
-            max_connections=MAX_CONNECTIONS,
-            timeout=ANSWER_TIMEOUT,
-            protocol=2,
-            socket_timeout=ANSWER_TIMEOUT,
-            socket_connect_timeout=CONNECT_TIMEOUT,
-            # A message that is sent again may arrive twice.
-            retry=Retry(NoBackoff(), 0),
-        )
-        pool.make_connection()
-    except (ValueError, TypeError, AttributeError, redis.RedisError) as error:
-        raise BackplaneError(f"{shown_url} is no URL of a server: {redact(str(error))}") from None
-    return redis.Redis.from_pool(pool)
+            return int(self._client.publish(name, data))
+        # The last one is about a host's name that cannot be.
+        except (redis.RedisError, OSError, UnicodeError) as error:
+            what = "this is no Redis and no Valkey: " if isinstance(error, redis.InvalidResponse) else ""
+            raise BackplaneError(f"{self._server.url}: {what}{self._server.reason(error)}") from None
 
 
 def _message(kind: Kind, message: object, ids: Collection[str] = ()) -> Envelope:

@@ -244,7 +244,7 @@ def run_scenarios() -> None:
         try:
             with gevent.Timeout(2 * DEADLINE), Engine(url) as engine:
                 _scenarios[line.strip()](engine)
-        except (Exception, gevent.Timeout):
+        except (Exception, gevent.Timeout):  # noqa: BLE001 - it is reported
             said = traceback.format_exc()
         print(json.dumps(said), flush=True)
 
@@ -471,8 +471,8 @@ def test_messages_of_one_sender_on_one_channel_keep_their_order(engine: Engine) 
         if number % 100 == 0:
             gevent.sleep(0)
     heard = [data.split() for _, data in receiver.wait_for(6000)]
-    for name in (b"0", b"1"):
-        assert [int(number) for who, number in heard if who == name] == list(range(3000))
+    for who in (b"0", b"1"):
+        assert [int(number) for sender_, number in heard if sender_ == who] == list(range(3000))
 
 
 @on_each_engine

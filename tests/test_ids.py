@@ -5,16 +5,21 @@ from __future__ import annotations
 import threading
 import uuid
 
-from gws.ids import new_id
+import pytest
+
+from gws.ids import new_id, node_of, own_node
 
 from .program import python
 
 COUNT = 5000
 NODE_SHIFT = 80
+AN_ID = "0123abcd-4567-8fff-bfff-ffffffffffff"
 
 FORK = """
 import os
-from gws.ids import new_id
+import pytest
+
+from gws.ids import new_id, node_of, own_node
 read, write = os.pipe()
 parent = [new_id(), new_id()]
 for _ in range(2):
@@ -82,3 +87,39 @@ def test_a_forked_child_has_a_node_of_its_own_and_the_parent_keeps_its() -> None
     for pair in (parent, first, second):
         assert pair[0] == pair[1]
     assert len({parent[0], first[0], second[0], node(new_id())}) == 4
+
+
+def test_the_node_of_an_id_is_read_from_it() -> None:
+    assert {node_of(new_id()) for _ in range(COUNT)} == {own_node()}
+    assert node_of(AN_ID) == 0x0123ABCD4567
+    assert node_of("00000000-0000-8000-8000-000000000000") == 0
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        None,
+        5,
+        AN_ID.encode(),
+        uuid.UUID(AN_ID),
+        [AN_ID],
+        "",
+        "nobody",
+        AN_ID.upper(),
+        AN_ID.replace("-", ""),
+        f"{{{AN_ID}}}",
+        f"urn:uuid:{AN_ID}",
+        f" {AN_ID}",
+        f"{AN_ID}\n",
+        AN_ID[:-1],
+        f"{AN_ID}0",
+        AN_ID.replace("0", "g"),
+        AN_ID.replace("0", "\N{ARABIC-INDIC DIGIT ZERO}"),
+        AN_ID.replace("-8", "-4"),
+        AN_ID.replace("-8", "-7"),
+        AN_ID.replace("-b", "-7"),
+        AN_ID.replace("-b", "-c"),
+    ],
+)
+def test_what_is_no_id_names_no_node(what: object) -> None:
+    assert node_of(what) is None

@@ -50,8 +50,8 @@ class RedisListening(RedisLink):
         self._known: set[str] = set()
         """Those that this connection has asked for."""
         self._unconfirmed: Counter[str] = Counter()
-        """How often it has asked, and the server has not confirmed: more than once for a channel that was left in between,
-        and the first answer says nothing of the last."""
+        """How often it has asked without an answer: the first answer says nothing of a channel that was left since, and
+        asked for again."""
         self._awaited: dict[str, Event] = {}
         self._wake = Event()
         self._is_late = False
@@ -147,6 +147,7 @@ class RedisListening(RedisLink):
         self._unconfirmed[channel] -= 1
         if self._unconfirmed[channel] <= 0:
             del self._unconfirmed[channel]
+        if self._is_heard(channel):
             self._let_go(channel)
 
     def _let_go(self, channel: str) -> None:

@@ -37,7 +37,7 @@ class Gaps:
         an origin begins, or begins anew.
         """
         expected = self._expected.setdefault(channel, {})
-        missing = number - expected.get(origin, number) if number else 0
+        missing = number - expected.get(origin, number)
         expected[origin] = number + 1
         return max(missing, 0)
 

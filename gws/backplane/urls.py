@@ -18,11 +18,15 @@ _REDIS: Final = {
     "valkeys": "rediss",
 }
 """The schemes of Redis and Valkey, as the `redis` package spells them."""
-_PASSWORD_OPTION = re.compile(r"(password=).*?(?=&\w+=|$)", re.IGNORECASE | re.DOTALL)
-"""To the next option: a password that was not encoded may hold whatever else ends it."""
-_USERINFO = re.compile(r"^([\w+.-]+://|)(.*)@", re.DOTALL)
+_PASSWORD_OPTION = re.compile(r"(password=).*", re.IGNORECASE | re.DOTALL)
+"""To the end: a password that is not encoded may hold whatever else would end it."""
+_USERINFO = re.compile(rf"^((?:{'|'.join(_REDIS)})://|)(.*)@", re.DOTALL)
 """To the last "@", for the same reason."""
-_BROKEN_USERINFO = re.compile(r"^\w+://[^/?#@]+([/?#].*@|@.*@|.*[\[\]].*@)", re.DOTALL)
+_CUT_SHORT = re.compile(
+    r"^\w+://[^/?#]*([^/?#](?=[/?#])|[\[\]])((?![?&]\w*password=).)*@",
+    re.DOTALL,
+)
+"""A user name or password that is not encoded: the rest of it would be taken for the host, and shown in errors."""
 _NAMESPACE = re.compile(r"([?&])namespace=([\w.-]+)(&|$)")
 
 
@@ -50,6 +54,10 @@ def check(url: object) -> str:
         raise BackplaneError(
             f"{redact(url)!r} is not the URL of a backplane: use {MEMORY}, {EMBEDDED}, or a redis://, rediss://, "
             f"unix://, valkey:// or valkeys:// URL of a server"
+        )
+    if _CUT_SHORT.match(url):
+        raise BackplaneError(
+            f"{redact(url)} is cut short by what must be encoded: / is %2F, ? %3F, # %23, [ %5B, ] %5D, and @ %40"
         )
     if url != MEMORY and find_spec("redis") is None:
         raise BackplaneError(f"{redact(url)} takes the package redis: pip install 'gevent-gws[redis]'")
