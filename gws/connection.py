@@ -143,6 +143,14 @@ class Connection(Transport):
     def adopt(self) -> None:
         """Make the calling greenlet the connection's own, the one that receives and finishes."""
         self._greenlet = gevent.getcurrent()
+        self._waiting = False
+
+    def rest_in(self, greenlet: Any) -> None:
+        """Have a greenlet, which has not begun and calls `adopt`, wait for the first message or the end."""
+        self._greenlet = greenlet
+        self._waiting = True
+        if self._inbox or self.ending is not None:
+            self.io.loop.run_callback(self._wake)
 
     # Messages in
 

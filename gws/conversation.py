@@ -35,7 +35,7 @@ logger = logging.getLogger("gws")
 
 
 class Conversation:
-    """One connection and its handlers; made in the view, and run in the same greenlet.
+    """One connection and its handlers; made in the view, and run in a greenlet of its own.
 
     Args:
         endpoint: whose handlers answer.
@@ -152,6 +152,14 @@ class Conversation:
                 self._connection.finish()
             finally:
                 going_away.leave(self._connection)
+
+    def begin_in(self, greenlet: Any) -> None:
+        """Have a greenlet, which has not begun and calls `run`, begin with the first message or the end."""
+        self._connection.rest_in(greenlet)
+
+    def stop(self) -> None:
+        """End in order: the server goes away."""
+        self._connection.close(GOING_AWAY, "going away")
 
     def _accept(self) -> None:
         """Send the 101, once."""

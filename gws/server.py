@@ -7,8 +7,9 @@ import os
 import re
 import signal
 import sys
+import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import gevent
 from flask import Flask
@@ -20,7 +21,7 @@ from geventwebsocket.handler import WebSocketHandler as GeventWebSocketHandler
 from . import going_away, node
 from .backplane.contract import BackplaneError
 from .settings import from_config
-from .upgrade import ENVIRON_KEY, Upgrade
+from .upgrade import ENVIRON_KEY, Upgrade, Upgraded
 
 logger = logging.getLogger("gws")
 
@@ -55,6 +56,7 @@ class UpgradeHandler(WSGIHandler):
 
     server: UpgradeServer
     _head_deadline: gevent.Timeout | None = None
+    _is_conversing = False
 
     def handle(self) -> None:
         """Serve the requests of one TCP connection; one whose head is late ends it."""
@@ -115,7 +117,7 @@ class UpgradeHandler(WSGIHandler):
         raise ValueError(f"the request's head has more than {MAX_HEADERS} lines")
 
     def run_application(self) -> None:
-        """Run the application; and if it has upgraded the connection, the conversation after it."""
+        """Run the application; and if it has upgraded the connection, leave it to the conversation."""
         upgrade = Upgrade(self)
         environ = self.environ
         assert environ is not None
@@ -131,7 +133,35 @@ class UpgradeHandler(WSGIHandler):
             # The environ would keep what keeps it.
             environ.pop(ENVIRON_KEY, None)
             if upgrade.conversation is not None:
-                upgrade.conversation()
+                self._leave_to(upgrade.conversation)
+
+    def _leave_to(self, conversation: Upgraded) -> None:
+        """Give the conversation a greenlet of its own.
+
+        It takes this one's place in the server's pool: gunicorn counts its connections there, and waits for them.
+        """
+        self._is_conversing = True
+        greenlet = _ConversationGreenlet(self, conversation)
+        pool: Any = self.server.pool
+        if pool is not None:
+            pool.discard(gevent.getcurrent())
+            pool.add(greenlet)
+        conversation.begin_in(greenlet)
+
+    def end_conversation(self) -> None:
+        """The request is over at last."""
+        self._is_conversing = False
+        self.time_finish = time.time()
+        self.log_request()
+
+    def log_request(self) -> None:
+        """Write a line when the request, or the WebSocket, is over."""
+        if not self._is_conversing:
+            self.write_log()
+
+    def write_log(self) -> None:
+        """Write the line as the server's own handler does."""
+        super().log_request()
 
     def start_response(self, status: str, headers: Any, exc_info: Any = None) -> Callable[[bytes], None]:
         """Take the application's response, which nobody hears after an upgrade."""
@@ -158,11 +188,53 @@ class UpgradeHandler(WSGIHandler):
             del self.server.waiting[gevent.getcurrent()]
 
 
+if TYPE_CHECKING:
+    _Greenlet = gevent.Greenlet[[], None]
+else:
+    _Greenlet = gevent.Greenlet
+
+
+class _ConversationGreenlet(_Greenlet):
+    """A conversation's greenlet, which begins with its first message, or its end: it takes 7 KB once it has begun.
+
+    Args:
+        handler: of the request that the conversation began with.
+        conversation: what it is to run.
+    """
+
+    spawning_stack_limit = 0
+    """gevent would keep ten frames of where it was made."""
+
+    def __init__(self, handler: UpgradeHandler, conversation: Upgraded) -> None:
+        super().__init__()
+        self._handler = handler
+        self._conversation = conversation
+
+    def _run(self) -> None:
+        try:
+            self._conversation.run()
+        except BaseException:  # noqa: BLE001 - as pywsgi does with what an application raises
+            self._handler.handle_error(*sys.exc_info())
+        finally:
+            # Which holds its connection, and the connection this.
+            del self._conversation
+            self._handler.end_conversation()
+
+    def kill(self, exception: Any = gevent.GreenletExit, block: bool = True, timeout: Any = None) -> None:
+        """End the conversation, also before it has begun."""
+        if self.started or self.ready():
+            super().kill(exception, block, timeout)
+            return
+        self._conversation.stop()
+        if block:
+            self.join(timeout)
+
+
 class WebSocketHandler(UpgradeHandler, GeventWebSocketHandler):
     """gevent-websocket's handler, which waits for the application before it upgrades."""
 
-    def log_request(self) -> None:
-        """Write a line when the request, or the WebSocket, is over."""
+    def write_log(self) -> None:
+        """Write a line for a WebSocket too, which gevent-websocket's handler does not."""
         WSGIHandler.log_request(self)
 
 
@@ -201,7 +273,7 @@ class UpgradeServer(WSGIServer):
         for greenlet, late in tuple(self.waiting.items()):
             greenlet.throw(late)
 
-    def wrap_socket_and_handle(self, client_socket: Any, address: Any) -> Any:
+    def wrap_socket_and_handle(self, client_socket: Any, address: Any) -> None:
         """Shake hands for TLS, in time, and serve."""
         late = self.waiting[gevent.getcurrent()] = TimeoutError("the TLS handshake took too long")
         try:
@@ -210,11 +282,15 @@ class UpgradeServer(WSGIServer):
                 tls_socket = vars(self)["wrap_socket"](client_socket, **vars(self)["ssl_args"])
         except OSError as error:
             logger.info("%s: %s", address, error)
-            return None
+            return
         finally:
             del self.waiting[gevent.getcurrent()]
-        with tls_socket:
-            return self.handle(tls_socket, address)
+        handler = self.handler_class(tls_socket, address, self)
+        try:
+            handler.handle()
+        finally:
+            if not handler.connection_upgraded:
+                tls_socket.close()
 
 
 def serve(app: Any, host: str = "127.0.0.1", port: int = 8080, **options: Any) -> None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import contextvars
 import io
 import ssl
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Final
+from collections.abc import Iterable, Iterator
+from typing import Any, Final, Protocol
 
 import gevent
 import gevent.ssl
@@ -34,6 +34,19 @@ EMPTY_INPUT: Final = Input(io.BufferedReader(io.BytesIO()), 0)
 """A request's body that has nothing in it."""
 
 
+class Upgraded(Protocol):
+    """What becomes of a request that has been upgraded."""
+
+    def run(self) -> None:
+        """Run it, in the greenlet that is to be the connection's."""
+
+    def begin_in(self, greenlet: Any) -> None:
+        """Have a greenlet, which has not begun, run it as soon as there is something to do."""
+
+    def stop(self) -> None:
+        """End it in order."""
+
+
 class Upgrade:
     """One request's way to become a WebSocket.
 
@@ -46,8 +59,8 @@ class Upgrade:
 
     def __init__(self, handler: Any) -> None:
         self._handler = handler
-        self.conversation: Callable[[], None] | None = None
-        """What the HTTP handler is to run when the application has returned."""
+        self.conversation: Upgraded | None = None
+        """What the HTTP handler is to begin when the application has returned."""
 
     def take_over(self) -> tuple[Any, bytes]:
         """The socket, which does not block and is nobody else's any more, and the bytes behind the request."""
@@ -74,8 +87,8 @@ class Upgrade:
         """Have the HTTP handler close the connection behind its answer."""
         self._handler.close_connection = True
 
-    def run(self, conversation: Callable[[], None]) -> Response:
-        """Have the conversation run once the application has returned: Flask's frames are off the stack by then.
+    def run(self, conversation: Upgraded) -> Response:
+        """Have the conversation begin once the application has returned: Flask's frames are off the stack by then.
 
         Returns:
             What the view returns, which nobody hears.
@@ -102,12 +115,12 @@ class GeventWebSocketUpgrade(Upgrade):
         """A copy of the request's context, whose own greenlet may still have it when the conversation begins."""
         return request_ctx.copy()
 
-    def run(self, conversation: Callable[[], None]) -> Response:
+    def run(self, conversation: Upgraded) -> Response:
         """Run the conversation in a greenlet that knows nothing of this request, and have this one wait for it.
 
         gunicorn counts the greenlet that it has made, and stops when that ends.
         """
-        greenlet = gevent.spawn(contextvars.Context().run, conversation)
+        greenlet = gevent.spawn(contextvars.Context().run, conversation.run)
         return current_app.response_class(_wait_for(greenlet), direct_passthrough=True)
 
 

@@ -214,7 +214,7 @@ class WebSocket:
         except HandshakeRefusedError as refusal:
             logger.warning("%s refuses %s: %s", self, request.remote_addr, refusal)
             return answer(refusal)
-        return upgrade.run(conversation.run)
+        return upgrade.run(conversation)
 
     def _current_settings(self) -> Settings:
         app = request_ctx.app

@@ -37,14 +37,17 @@ def connect(ws):
 
 @websocket.on("message")
 def message(ws, msg):
+    tag = ws.query_params.get("tag")
+    greenlets[tag] = gevent.getcurrent()
     if msg == "wait":
-        print("waits", ws.query_params.get("tag"), flush=True)
+        print("waits", tag, flush=True)
         gevent.event.Event().wait()
     return msg
 
 @websocket.on("close")
 def close(ws):
     tag = ws.query_params.get("tag")
+    greenlets[tag] = gevent.getcurrent()
     connectors.pop(tag, None)
     if "linger" in ws.query_params:
         print("lingers", tag, flush=True)
@@ -213,6 +216,8 @@ def test_a_greenlet_that_a_stranger_switches_to_goes_on_waiting_and_loses_nothin
     server: Server, tag: str
 ) -> None:
     with RawClient(server, f"/web_socket?tag={tag}") as client:
+        client.say("x")
+        assert client.read_text() == "x"
         server.get(f"/switch/{tag}")
         messages = [str(number) for number in range(2000)]
         thread = threading.Thread(target=server.get, args=[f"/switch/{tag}"])
