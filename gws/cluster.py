@@ -16,7 +16,7 @@ from gevent.event import Event
 
 from .backplane import channels
 from .backplane.contract import Backplane
-from .backplane.envelope import MAX_IDS, BadEnvelopeError, Envelope, Kind, decode, encode
+from .backplane.envelope import BadEnvelopeError, Envelope, Kind, check_excluded, decode, encode
 from .backplane.peers import HEARTBEAT_INTERVAL, Peers
 from .backplane.sequences import Gaps, Numbering
 from .connection import Connection
@@ -157,14 +157,13 @@ class Cluster:
             exclude: ids of those that do not get it; at most 255. An unknown one is no error.
 
         Raises:
-            TypeError: the message is neither `str` nor `bytes`, or the room no `str`.
+            TypeError: the message is neither `str` nor `bytes`, the room no `str`, or `exclude` one id.
             ValueError: the room's name is too long, or too many are to be left out.
         """
         frame = encode_message(message)
         if room is not None:
             channels.check_room(room)
-        if len(exclude) > MAX_IDS:
-            raise ValueError(f"at most {MAX_IDS} connections can be left out, not {len(exclude)}")
+        check_excluded(exclude)
         # First: those who are near get it whatever becomes of the backplane.
         registry.broadcast(endpoint, frame, room, exclude)
         channel = channels.of_endpoint(endpoint.name, room)

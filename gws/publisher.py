@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from .backplane import channels
 from .backplane.contract import BackplaneError
-from .backplane.envelope import Envelope, Kind, encode
+from .backplane.envelope import Envelope, Kind, check_excluded, encode
 from .backplane.urls import EMBEDDED, MEMORY, check
 from .ids import node_of
 from .protocol.frames import check_close
@@ -82,6 +82,7 @@ class Publisher:
         """
         if room is not None:
             channels.check_room(room)
+        check_excluded(exclude)
         ids = [one for one in exclude if node_of(one) is not None]
         channel = channels.of_endpoint(_name_of(endpoint), room)
         return self._publish(channel, _message(Kind.BROADCAST, message, ids))
@@ -144,8 +145,7 @@ class Publisher:
         name, data = f"{self._server.namespace}:{channel}".encode(), encode(envelope)
         try:
             return int(self._client.publish(name, data))
-        # The last one is about a host's name that cannot be.
-        except (redis.RedisError, OSError, UnicodeError) as error:
+        except (redis.RedisError, OSError) as error:
             what = "this is no Redis and no Valkey: " if isinstance(error, redis.InvalidResponse) else ""
             raise BackplaneError(f"{self._server.url}: {what}{self._server.reason(error)}") from None
 

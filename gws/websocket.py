@@ -134,7 +134,7 @@ class WebSocket:
             exclude: ids of connections that do not get it; at most 255.
 
         Raises:
-            TypeError: the message is neither `str` nor `bytes`, or the room no `str`.
+            TypeError: the message is neither `str` nor `bytes`, the room no `str`, or `exclude` one id.
             ValueError: the room's name is longer than 1 KiB, or too many are to be left out.
         """
         self.cluster.broadcast(self, message, room, exclude)

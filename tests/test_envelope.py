@@ -8,7 +8,16 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gws.backplane.envelope import MAX_IDS, VERSION, BadEnvelopeError, Envelope, Kind, decode, encode
+from gws.backplane.envelope import (
+    MAX_IDS,
+    VERSION,
+    BadEnvelopeError,
+    Envelope,
+    Kind,
+    check_excluded,
+    decode,
+    encode,
+)
 from gws.ids import new_id
 
 HEADER_SIZE = 22
@@ -26,6 +35,8 @@ ENVELOPES = st.builds(
     endpoint=st.text(st.characters(codec="utf-8")),
 )
 ONE = Envelope(Kind.SEND, 0x0123456789AB, 7, "späm".encode(), True, (str(uuid.UUID(int=5)),), "/röom")
+
+ID = "0a1b2c3d-4e5f-8a6b-8c7d-8e9f0a1b2c3d"
 
 
 def changed(position: int, value: int) -> bytes:
@@ -67,7 +78,13 @@ def test_too_many_ids_are_refused() -> None:
         encode(ONE._replace(ids=[new_id()] * (MAX_IDS + 1)))
 
 
-@pytest.mark.parametrize("spelling", ["", "nobody", new_id()[:-1], new_id() + "0"])
+@pytest.mark.parametrize("one", [ID, b"", None, 1])
+def test_what_is_left_out_is_a_list_of_ids(one: object) -> None:
+    with pytest.raises(TypeError, match="exclude is a list of ids, not"):
+        check_excluded(one)
+
+
+@pytest.mark.parametrize("spelling", ["", "nobody", ID[:-1], ID + "0"])
 def test_an_id_that_is_no_uuid_is_refused(spelling: str) -> None:
     with pytest.raises(ValueError, match="badly formed hexadecimal UUID string"):
         encode(ONE._replace(ids=[spelling]))

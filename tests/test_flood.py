@@ -207,6 +207,10 @@ def test_what_a_node_cannot_send_is_counted_and_the_others_get_the_rest(
     counting = Counting(Client(nodes[1], "flood"))
     seconds = here.ask("offer", TEXT, RATE, count)
     assert seconds < 2 * count / RATE, "it is offered at that rate"
+    # And as many as do not fit into the buffer, all at once.
+    here.ask("offer", TEXT, 1e9, RATE)
+    count += RATE
+    assert grown(here, before, "dropped") > 0
 
     def is_all() -> bool:
         # Heartbeats are counted too.

@@ -124,12 +124,12 @@ def test_a_broadcast_to_a_room_goes_there_only(valkey: Valkey, publisher: Publis
 def test_those_whom_a_broadcast_leaves_out_are_named_and_what_is_no_id_is_not(
     valkey: Valkey, publisher: Publisher
 ) -> None:
-    ids = [new_id() for _ in range(MAX_IDS)]
+    ids = [new_id() for _ in range(MAX_IDS - 1)]
     with Listener(valkey, channels.of_endpoint("/chat")) as listener:
         publisher.broadcast("/chat", "hello", exclude=["nobody", *ids])
         assert listener.hear().ids == tuple(ids)
     with pytest.raises(ValueError, match="at most 255 connections can be left out, not 256"):
-        publisher.broadcast("/chat", "hello", exclude=[*ids, new_id()])
+        publisher.broadcast("/chat", "hello", exclude=[*ids, "nobody", new_id()])
 
 
 def test_it_says_how_many_heard_it(valkey: Valkey, publisher: Publisher) -> None:
@@ -414,7 +414,7 @@ def test_a_password_is_given(guarded: Valkey) -> None:
     for url in (f"redis://:{SECRET}@127.0.0.1:{guarded.port}", f"unix://{guarded.path}?password={SECRET}"):
         with Publisher(url) as publisher:
             assert publisher.broadcast("/chat", "hello") == 0
-            assert SECRET not in repr(publisher)
+            assert repr(publisher) == f"<Publisher {url.replace(SECRET, '***')}>"
 
 
 @pytest.mark.parametrize(

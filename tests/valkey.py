@@ -49,9 +49,7 @@ class Valkey:
     def start(self) -> None:
         """Start it, again if it has been killed, and wait until it answers."""
         with self._log.open("a") as log:
-            self.process = subprocess.Popen(
-                self._command, stdout=log, stderr=log, start_new_session=True
-            )
+            self.process = subprocess.Popen(self._command, stdout=log, stderr=log, start_new_session=True)
         wait_for(self._answers, "Valkey to answer")
 
     def _answers(self) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 import struct
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final, NamedTuple
 
 from ..errors import GwsError
@@ -66,14 +66,26 @@ class BadEnvelopeError(GwsError):
     """Bytes that are no envelope, or one of a version that is not spoken here."""
 
 
+def check_excluded(ids: object) -> None:
+    """Whether these may be the ids that a broadcast leaves out.
+
+    Raises:
+        TypeError: it is one id, and no collection of them.
+        ValueError: they are more than `MAX_IDS`.
+    """
+    if not isinstance(ids, Collection) or isinstance(ids, str | bytes):
+        raise TypeError(f"exclude is a list of ids, not {ids!r}")
+    if len(ids) > MAX_IDS:
+        raise ValueError(f"at most {MAX_IDS} connections can be left out, not {len(ids)}")
+
+
 def encode(envelope: Envelope) -> bytes:
     """An envelope's bytes.
 
     Raises:
         ValueError: there are too many ids, one is no UUID, or the endpoint's name is longer than 64 KiB.
     """
-    if len(envelope.ids) > MAX_IDS:
-        raise ValueError(f"at most {MAX_IDS} connections can be left out, not {len(envelope.ids)}")
+    check_excluded(envelope.ids)
     endpoint = envelope.endpoint.encode()
     if len(endpoint) > 0xFFFF:
         raise ValueError("the endpoint's name is too long")

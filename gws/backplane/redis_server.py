@@ -59,7 +59,9 @@ class RedisServer:
             )
             self._make_connection()
         except (ValueError, TypeError, AttributeError, RedisError) as error:
-            raise BackplaneError(f"{self.url} is no URL of a server: {redact(str(error))}") from None
+            # What it was about may be a part of the password.
+            reason = f": {error}" if self.url == url else ""
+            raise BackplaneError(f"{self.url} is no URL of a server{reason}") from None
 
     def connect(self) -> Any:
         """A connection that the server has answered on.
