@@ -99,7 +99,9 @@ class RedisListening(RedisLink):
         try:
             while True:
                 while self._changed:
-                    self._write_changes(connection)
+                    changed, self._changed = list(self._changed), {}
+                    for at in range(0, len(changed), _BATCH):
+                        self._write_changes(connection, changed[at : at + _BATCH])
                 now = time.monotonic()
                 if now >= next_probe:
                     next_probe = now + PROBE_INTERVAL
@@ -110,10 +112,7 @@ class RedisListening(RedisLink):
         except (RedisError, OSError) as error:
             gevent.kill(reader, error)
 
-    def _write_changes(self, connection: Any) -> None:
-        changed = list(self._changed)[:_BATCH]
-        for channel in changed:
-            del self._changed[channel]
+    def _write_changes(self, connection: Any, changed: list[str]) -> None:
         new = [channel for channel in changed if channel in self._wanted and channel not in self._known]
         old = [channel for channel in changed if channel not in self._wanted and channel in self._known]
         # Before it is sent, which may wait: the answer may be there first.
