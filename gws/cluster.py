@@ -270,6 +270,8 @@ class Cluster:
     def _ask(self, endpoint: Endpoint, room: str | None, with_ids: bool) -> _Question:
         if room is not None:
             channels.check_room(room)
+        if self._io is not None and self._io.is_current():
+            self._forget_the_dead()
         question = _Question(self._peers.alive())
         if not question.waits_for or not self.is_ready:
             return question
@@ -374,12 +376,15 @@ class Cluster:
 
     def _beat(self) -> None:
         """Say that this node lives, and see which others do not. A callback of the hub."""
+        self._forget_the_dead()
+        self._publish(channels.ALL, Kind.HEARTBEAT)
+
+    def _forget_the_dead(self) -> None:
         now = time.monotonic()
         if not self._backplane.is_ready:
             self._peers.excuse(now)
         for node in self._peers.dead(now):
             self._forget(node)
-        self._publish(channels.ALL, Kind.HEARTBEAT)
 
     def _forget(self, node: int) -> None:
         self._peers.forget(node)

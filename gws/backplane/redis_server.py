@@ -21,8 +21,9 @@ from redis.retry import Retry
 from .contract import BackplaneError
 from .urls import redact, split_namespace
 
-ANSWER_TIMEOUT: Final = 5.0
-"""Seconds in which the server says something, or counts as away. Less would take a snapshot of its for an outage."""
+ANSWER_TIMEOUT: Final = 4.0
+"""Seconds in which the server says something, or counts as away: less than other nodes have before they count as dead,
+who are not to be taken for that when it is the server; and longer than its pauses."""
 CONNECT_TIMEOUT: Final = 3.0
 MAX_CONNECTIONS: Final = 10
 """Of a `Publisher`: more threads at once wait for each other, as to publish takes less than a millisecond."""
