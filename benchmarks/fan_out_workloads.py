@@ -49,17 +49,19 @@ def _figures_of(what: str) -> tuple[Figure, ...]:
 
 @dataclass(frozen=True)
 class FanOutLoad(Load):
-    """A load on several servers that reach each other through an engine; `ports` and `engine` are theirs."""
+    """A load on several servers that reach each other through an engine; `ports`, `engine`, `workers` are theirs."""
 
     path: str = "/web_socket"
     socket_io: bool = False
     ports: tuple[int, ...] = ()
     engine: int = 0
+    workers: int = 1
 
     def arguments(self, port: int, seconds: float) -> list[str]:
         """Of `port` there are several."""
-        more = ["--path", self.path, "--engine", str(self.engine), "--port", ",".join(map(str, self.ports))]
-        return [*super().arguments(port, seconds), *more, *(["--socket-io"] if self.socket_io else [])]
+        more = ["--path", self.path, "--engine", str(self.engine), "--workers", str(self.workers)]
+        more += ["--port", ",".join(map(str, self.ports)), *(["--socket-io"] if self.socket_io else [])]
+        return [*super().arguments(port, seconds), *more]
 
     def figures(self, raw: dict[str, float]) -> dict[str, float]:
         """What the clients count, and what follows from it."""
@@ -103,7 +105,9 @@ class System:
         load = workload.load
         assert isinstance(load, FanOutLoad)
         path = SOCKET_IO_PATH if self.socket_io else load.path
-        return replace(load, path=path, socket_io=self.socket_io, ports=ports, engine=engine)
+        return replace(
+            load, path=path, socket_io=self.socket_io, ports=ports, engine=engine, workers=self.workers
+        )
 
 
 GWS = Server(

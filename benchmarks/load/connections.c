@@ -139,12 +139,15 @@ static void read_handshake(Connection *c) {
     memcpy(c->in, answer + end, c->in_length);
 }
 
-static void open_connection(Connection *c, int index) {
+static void prepare_connection(Connection *c, int index) {
     c->in = allocate(1, largest_payload + HEADER_SIZE);
     c->out = allocate(1, out_size);
     c->number = allocate((size_t)option.in_flight, sizeof *c->number);
     c->sent_at = allocate((size_t)option.in_flight, sizeof *c->sent_at);
     c->is_slow = index >= option.connections - option.slow;
+}
+
+static void open_connection(Connection *c, int index) {
     c->fd = open_socket(SOCK_STREAM, index);
     int bytes = SLOW_RECEIVE_SIZE;
     if (c->is_slow) setsockopt(c->fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes);
@@ -169,7 +172,19 @@ void open_all(OnText *handler) {
     epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (epoll_fd < 0) die("epoll_create1");
     connections = allocate((size_t)option.connections, sizeof *connections);
-    for (int i = 0; i < option.connections; i++) open_connection(&connections[i], i);
+    for (int i = 0; i < option.connections; i++) {
+        prepare_connection(&connections[i], i);
+        open_connection(&connections[i], i);
+    }
+}
+
+/* Before it has sent anything: ends it and takes another one. */
+void open_again(Connection *c) {
+    close(c->fd);
+    open_connections--;
+    c->in_length = c->out_length = 0;
+    c->waits_to_write = false;
+    open_connection(c, (int)(c - connections));
 }
 
 void close_all(void) {

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WORD_SIZE = 40 };                        /* of a greeting, with its end */
+enum { WORD_SIZE = 40, MOST_ATTEMPTS = 500 };   /* of a greeting, with its end; at equal shares */
 
 typedef struct {
     char process[WORD_SIZE], id[WORD_SIZE];
@@ -75,7 +75,8 @@ static void on_greeting(Connection *c, const unsigned char *text, size_t length)
     }
     place->worker = measured.workers;
     for (int i = 0; i < option.connections; i++)
-        if (&places[i] != place && strcmp(places[i].process, place->process) == 0) place->worker = places[i].worker;
+        if (places[i].worker >= 0 && &places[i] != place && strcmp(places[i].process, place->process) == 0)
+            place->worker = places[i].worker;
     if (place->worker == measured.workers) measured.workers++;
     under_way--;
 }
@@ -90,6 +91,30 @@ static void on_text(Connection *c, const unsigned char *payload, size_t length, 
     else if (payload[0] == '2') append_frame(c, TEXT, (const unsigned char *)"3", 1);   /* ping: pong */
     else if (length < 2 || memcmp(payload, "40", 2) != 0)                               /* connected */
         count_error("not a packet that was expected", (const char *)payload, length < 60 ? length : 60);
+}
+
+static void wait_for_greetings(void) {
+    run(HANDSHAKE_SECONDS);
+    if (under_way > 0) die("not every connection was greeted");
+}
+
+/* Has the connections that are more than a process's share come again, as a balancer would have placed them. */
+static void spread_evenly(void) {
+    int share = (option.connections + option.workers - 1) / option.workers;
+    int *of = allocate((size_t)option.connections, sizeof *of);
+    for (int attempt = 0; attempt < MOST_ATTEMPTS; attempt++) {
+        memset(of, 0, (size_t)option.connections * sizeof *of);
+        for (int i = 0; i < option.connections; i++) {
+            if (++of[places[i].worker] <= share) continue;
+            places[i].worker = -1;
+            under_way++;
+        }
+        if (under_way == 0) break;
+        for (int i = 0; i < option.connections; i++)
+            if (places[i].worker < 0) open_again(&connections[i]);
+        wait_for_greetings();
+    }
+    free(of);
 }
 
 static void take_turns(void) {
@@ -121,8 +146,8 @@ static void greet_and_measure(bool to_one) {
     phase = GREETING;
     under_way = option.connections;
     open_all(on_text);
-    run(HANDSHAKE_SECONDS);
-    if (under_way > 0) die("not every connection was greeted");
+    wait_for_greetings();
+    if (option.workers > 0) spread_evenly();
     take_turns();
     slots = allocate((size_t)option.in_flight, sizeof *slots);
     phase = WARMING_UP;

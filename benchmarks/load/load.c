@@ -6,7 +6,8 @@
  *   load connect    --connections at a time connect, upgrade, close and come again
  *   load storm      all connect at once and stay; it ends with the last 101, or after --seconds
  *   load fan-out    --in-flight of the connections, spread over --port A,B,C and over the processes that greet them,
- *                   send, and each message is to reach them all, exactly once; with --socket-io in its packets
+ *                   send, and each message is to reach them all, exactly once; with --socket-io in its packets. With
+ *                   --workers N that many processes have equal shares: a connection too many to one comes again
  *   load send-to    --in-flight of the connections each send to another one, of another process if there is one
  *   load idle       opens the connections, prints "ready N", answers pings, holds them until its stdin is closed
  *
@@ -61,7 +62,7 @@ static void read_options(int argc, char **argv) {
         {"host", 1, 0, 'h'}, {"port", 1, 0, 'p'}, {"path", 1, 0, 'u'}, {"connections", 1, 0, 'c'},
         {"slow", 1, 0, 'l'}, {"in-flight", 1, 0, 'f'}, {"size", 1, 0, 's'}, {"warm-up", 1, 0, 'w'},
         {"seconds", 1, 0, 't'}, {"cpu-of", 1, 0, 'o'}, {"engine", 1, 0, 'e'},
-        {"socket-io", 0, 0, 'i'}, {0, 0, 0, 0}};
+        {"workers", 1, 0, 'n'}, {"socket-io", 0, 0, 'i'}, {0, 0, 0, 0}};
     for (int o; (o = getopt_long(argc, argv, "", known, NULL)) != -1;) {
         if (o == 'h') option.host = optarg;
         else if (o == 'p') read_ports(optarg);
@@ -74,6 +75,7 @@ static void read_options(int argc, char **argv) {
         else if (o == 't') option.seconds = atof(optarg);
         else if (o == 'o') add_process(&option.server, atoi(optarg));
         else if (o == 'e') add_process(&option.engine, atoi(optarg));
+        else if (o == 'n') option.workers = atoi(optarg);
         else if (o == 'i') option.socket_io = true;
         else exit(2);
     }

@@ -32,7 +32,7 @@ typedef struct {
 
 struct options {
     const char *host, *path;
-    int port[MOST_PORTS], ports, connections, slow, in_flight;
+    int port[MOST_PORTS], ports, connections, slow, in_flight, workers;
     bool socket_io;
     size_t size;
     double warm_up, seconds;
@@ -74,6 +74,7 @@ extern enum phase { WARMING_UP, MEASURING, DRAINING, GREETING } phase;
 extern Connection *connections;
 extern int epoll_fd, open_connections, under_way;
 void open_all(OnText *handler);
+void open_again(Connection *c);
 void close_all(void);
 void append_frame(Connection *c, unsigned char first_byte, const unsigned char *payload, size_t length);
 void flush(Connection *c);
