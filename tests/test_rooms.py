@@ -504,7 +504,8 @@ def test_two_hundred_thousand_joins_and_leaves_leave_nothing_behind(server: Serv
     with Client(server, "ops") as client:
         post(server, f"/churn/{client.id}", 50_000)
         before = server.reset_peak_memory()
-        post(server, f"/churn/{client.id}", 200_000)
+        for _ in range(4):
+            post(server, f"/churn/{client.id}", 50_000)
         assert server.peak_memory() - before < MIB
         assert rooms(server) == ["/chat ops 1"]
 
