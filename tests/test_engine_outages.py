@@ -20,8 +20,10 @@ from .harness import Server
 from .program import DEADLINE, wait_for
 from .valkey import Valkey
 
-PAUSE = 1.0
+PAUSE = 2.5
 """Seconds for which a busy machine may keep any of the processes from running."""
+KEPT = 3.0
+"""Seconds of traffic of which something may be lost: the nodes come back one after the other."""
 INTERVAL = 0.002
 """Seconds between the messages of a stream."""
 SENT = ("published", "unconfirmed", "dropped")
@@ -182,17 +184,17 @@ def go_through(
 def test_the_engine_is_restarted(valkey: Valkey, server: Server) -> None:
     missing = go_through(server, valkey.kill, valkey.start, 0)
     # What was under way, at most: what comes later waits.
-    assert max(missing) * INTERVAL < 1
+    assert max(missing) * INTERVAL < KEPT
 
 
 def test_the_engine_is_away_for_ten_seconds(valkey: Valkey, server: Server) -> None:
     missing = go_through(server, valkey.kill, valkey.start, 10)
-    assert max(missing) * INTERVAL < 1
+    assert max(missing) * INTERVAL < KEPT
 
 
 def test_the_engine_is_frozen(valkey: Valkey, server: Server) -> None:
     missing = go_through(server, valkey.freeze, valkey.thaw, 0)
-    assert max(missing) * INTERVAL < 1
+    assert max(missing) * INTERVAL < KEPT
 
 
 def test_a_moment_without_an_answer_is_no_outage(valkey: Valkey, server: Server) -> None:
