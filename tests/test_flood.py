@@ -301,7 +301,10 @@ def test_joins_and_leaves_leave_nothing_behind(
             client.say(json.dumps([first, 25_000]))
             # Some of it comes when the room has been left.
             there.ask("tell_rooms", first, 25_000)
-            assert client.read_text() == "0 rooms"
+            # It may also come while somebody is in the room.
+            while (text := client.read_text()) == "anybody there?":
+                pass
+            assert text == "0 rooms"
             wait_for(lambda: engine.channels() == before, "the rooms to go")
             sizes.append(memory(here.process))
     # The first round has made room for the others.
