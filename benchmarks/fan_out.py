@@ -35,10 +35,10 @@ from fan_out_workloads import (
     workloads_of,
 )
 from findings import Failure, Findings, Sample
-from installing import NotAvailableError, complaint, install_python, run
+from installing import NotAvailableError
 from load_generator import LoadError
 from machine import describe_machine
-from peers import PROBE_SECONDS, PYTHON_PROBE, Home, Runnable, Server, environment, interpreter
+from peers import Runnable, find
 from progress import Progress
 from server_process import HOST, POLL_SECONDS, START_SECONDS, ServerError, ServerProcess
 from workloads import Workload
@@ -103,31 +103,15 @@ def main() -> int:
 def prepare(findings: Findings, progress: Progress) -> Runnable:
     """Find, and where needed install, the servers; returns the engine."""
     progress.say(f"preparing {VALKEY.name}")
-    engine = Runnable(VALKEY, find(VALKEY))
+    engine = find(VALKEY)
     findings.machine["valkey"] = ", ".join(f"{name} {version}" for name, version in engine.versions.items())
     for server in SERVERS:
         progress.say(f"preparing {server.name}")
         try:
-            findings.versions[server.name] = find(server)
+            findings.versions[server.name] = find(server).versions
         except NotAvailableError as reason:
             findings.left_out[server.name] = str(reason)
     return engine
-
-
-def find(server: Server) -> dict[str, str]:
-    """The versions of what it needs; it has been seen to import.
-
-    Raises:
-        NotAvailableError: it cannot.
-    """
-    if server.home is Home.VIRTUALENV:
-        install_python(server.program, server.requirements)
-    command = [interpreter(server), "-c", PYTHON_PROBE, server.imports, *server.distributions()]
-    ended = run(command, PROBE_SECONDS, environment(server))
-    if ended.returncode != 0:
-        raise NotAvailableError(complaint(ended))
-    versions: dict[str, str] = json.loads(ended.stdout)
-    return versions
 
 
 @dataclass(frozen=True)

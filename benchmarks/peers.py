@@ -130,7 +130,7 @@ def prepare(names: Iterable[str], say: Callable[[str], None]) -> tuple[list[Runn
             continue
         say(f"preparing {server.name}")
         try:
-            runnable.append(_find(server))
+            runnable.append(find(server))
         except NotAvailableError as reason:
             left_out[server.name] = str(reason)
     return runnable, left_out
@@ -148,7 +148,12 @@ def environment(server: Server) -> dict[str, str]:
     return kept | checkout | dict(server.environment)
 
 
-def _find(server: Server) -> Runnable:
+def find(server: Server) -> Runnable:
+    """The server, with the versions of what it needs; it has been seen to import.
+
+    Raises:
+        NotAvailableError: it cannot.
+    """
     if server.home is Home.VIRTUALENV:
         install_python(server.program, server.requirements)
     if server.home is Home.NODE:

@@ -24,7 +24,7 @@ from .errors import ProtocolError, WouldBlockError
 from .handlers import encode_message
 from .hub_io import HubIO, counters, get_hub_io
 from .ids import node_of, own_node
-from .protocol.frames import Close, Opcode, encode_frame, parse_close
+from .protocol.frames import Close, Opcode, encode_close_payload, encode_frame, parse_close
 from .protocol.messages import Message
 from .registry import registry
 
@@ -94,11 +94,13 @@ class Cluster:
     # Beginning and end
 
     def start(self) -> None:
-        """Begin, in the caller's hub; does not wait.
+        """Begin, in the caller's hub; does not wait. Twice is once.
 
         Raises:
             BackplaneError: it cannot in this process.
         """
+        if self._io is not None:
+            return
         self._backplane.start(self._receive)
         self._io = get_hub_io()
         self._backplane.subscribe(channels.ALL)
@@ -137,11 +139,10 @@ class Cluster:
                 self._io.call(self._listen, name)
         self._endpoints[name].add(endpoint)
 
-    def _listen(self, name: str, room: str | None = None) -> str:
+    def _listen(self, name: str, room: str | None = None) -> None:
         channel = channels.of_endpoint(name, room)
         self._heard[channel] = (name, room)
         self._backplane.subscribe(channel)
-        return channel
 
     # Sending
 
@@ -201,9 +202,13 @@ class Cluster:
         node = self._other_node(connection_id)
         if node is None:
             return False
-        payload = close.code.to_bytes(2, "big") + close.reason.encode()
-        channel = channels.of_node(node)
-        self._publish(channel, Kind.CLOSE, payload=payload, ids=[str(connection_id)], endpoint=endpoint.name)
+        self._publish(
+            channels.of_node(node),
+            Kind.CLOSE,
+            payload=encode_close_payload(close),
+            ids=[str(connection_id)],
+            endpoint=endpoint.name,
+        )
         return True
 
     def _other_node(self, connection_id: object) -> int | None:

@@ -247,10 +247,12 @@ class WebSocketConnector:
         return self._endpoint.cluster.send_to(self._endpoint, recipient_id, message)
 
     def _join(self, room: str) -> None:
-        if self._has_left or room in self.rooms:
+        if self._has_left:
             return
         if self._rooms is None:
             self._rooms = set()
+        elif room in self._rooms:
+            return
         self._rooms.add(room)
         self._endpoint.cluster.join(self._endpoint, room, self.id, self._connection)
 

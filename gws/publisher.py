@@ -11,7 +11,7 @@ from .backplane.contract import BackplaneError
 from .backplane.envelope import Envelope, Kind, check_excluded, encode
 from .backplane.urls import EMBEDDED, MEMORY, check
 from .ids import node_of
-from .protocol.frames import check_close
+from .protocol.frames import check_close, encode_close_payload
 
 _NO_ORIGIN: Final = 0
 _UNREACHABLE: Final = {
@@ -129,8 +129,8 @@ class Publisher:
             BackplaneError: as for `broadcast`.
         """
         close = check_close(code, reason)
-        payload = close.code.to_bytes(2, "big") + close.reason.encode()
-        return self._publish_to(endpoint, connection_id, Envelope(Kind.CLOSE, _NO_ORIGIN, 0, payload))
+        envelope = Envelope(Kind.CLOSE, _NO_ORIGIN, 0, encode_close_payload(close))
+        return self._publish_to(endpoint, connection_id, envelope)
 
     def _publish_to(self, endpoint: str, connection_id: object, envelope: Envelope) -> bool:
         node = node_of(connection_id)
@@ -142,7 +142,7 @@ class Publisher:
     def _publish(self, channel: str, envelope: Envelope) -> int:
         import redis
 
-        name, data = f"{self._server.namespace}:{channel}".encode(), encode(envelope)
+        name, data = f"{self._server.prefix}{channel}".encode(), encode(envelope)
         try:
             return int(self._client.publish(name, data))
         except (redis.RedisError, OSError) as error:

@@ -47,9 +47,6 @@ class RedisLink(abc.ABC):
         if self._greenlet is not None:
             self._greenlet.kill()
         if not self.first_attempt.ready():
-            # There will be none, and nobody is to wait for it.
-            self.first_attempt.set(None)
-        if not self.first_attempt.ready():
             # Whoever waits for it need not any more: a worker that is told to stop while it starts.
             self.first_attempt.set(None)
 

@@ -43,7 +43,7 @@ class RedisListening(RedisLink):
     ) -> None:
         super().__init__(server, tell)
         self._receive = receive
-        self._prefix = f"{server.namespace}:"
+        self._prefix = server.prefix
         self._wanted: dict[str, None] = {}
         self._changed: dict[str, None] = {}
         """Channels that the server may have to be told about."""

@@ -48,14 +48,12 @@ class RedisPublishing(RedisLink):
     def _use(self, connection: Any) -> None:
         self._wait_for_audience(connection)
         self._come_up()
-        everyone = f"{self._server.namespace}:{ALL}"
+        everyone = f"{self._server.prefix}{ALL}"
         while True:
             batch = self.buffer.take(BATCH, BATCH_SIZE)
             self.under_way = len(batch)
             try:
-                commands = [
-                    ("PUBLISH", f"{self._server.namespace}:{channel}", data) for channel, data in batch
-                ]
+                commands = [("PUBLISH", f"{self._server.prefix}{channel}", data) for channel, data in batch]
                 connection.send_packed_command(connection.pack_commands(commands), check_health=False)
                 for _, channel, _ in commands:
                     heard = connection.read_response()
@@ -76,5 +74,5 @@ class RedisPublishing(RedisLink):
         while listening < self._audience and time.monotonic() < deadline:
             if listening >= 0:
                 gevent.sleep(_LOOK_INTERVAL)
-            connection.send_command("PUBSUB", "NUMSUB", f"{self._server.namespace}:{ALL}", check_health=False)
+            connection.send_command("PUBSUB", "NUMSUB", f"{self._server.prefix}{ALL}", check_health=False)
             _, listening = connection.read_response()

@@ -45,7 +45,9 @@ class RedisServer:
 
     def __init__(self, url: str, prepare: Callable[[], None]) -> None:
         self.url = redact(url)
-        plain, self.namespace = split_namespace(url)
+        plain, namespace = split_namespace(url)
+        self.prefix = f"{namespace}:"
+        """What the server's names of channels begin with."""
         self._prepare = prepare
         try:
             self.pool = redis.BlockingConnectionPool.from_url(
@@ -79,7 +81,7 @@ class RedisServer:
             answer = connection.read_response()
             if answer not in (b"PONG", "PONG"):
                 raise InvalidResponse(f"it answers PING with {answer!r}")
-        except Exception as error:
+        except BaseException as error:
             connection.disconnect()
             hopeless = self._hopeless(error)
             if hopeless is not None:
@@ -91,12 +93,12 @@ class RedisServer:
         # One that the pool does not keep, or wait for.
         return self.pool.connection_class(**self.pool.connection_kwargs)
 
-    def reason(self, error: Exception) -> str:
+    def reason(self, error: BaseException) -> str:
         """What went wrong, for people; what is no Redis may repeat the password that it has been sent."""
         password = self.pool.connection_kwargs.get("password")
         return str(error).replace(password, "***") if password else str(error)
 
-    def _hopeless(self, error: Exception) -> str | None:
+    def _hopeless(self, error: BaseException) -> str | None:
         """Why it makes no sense to try again; None if it does."""
         cause = error.__context__
         if isinstance(error, AuthenticationError | AuthorizationError | ResponseError):

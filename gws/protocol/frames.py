@@ -84,9 +84,12 @@ def encode_binary(payload: bytes) -> bytes:
 
 def encode_close(close: Close) -> bytes:
     """A Close frame; `NO_CODE` becomes an empty one, as it is answered when the peer's was empty."""
-    if close.code == NO_CODE:
-        return encode_frame(Opcode.CLOSE, b"")
-    return encode_frame(Opcode.CLOSE, close.code.to_bytes(2, "big") + close.reason.encode())
+    return encode_frame(Opcode.CLOSE, b"" if close.code == NO_CODE else encode_close_payload(close))
+
+
+def encode_close_payload(close: Close) -> bytes:
+    """What a Close frame carries (RFC 6455 §5.5.1)."""
+    return close.code.to_bytes(2, "big") + close.reason.encode()
 
 
 def check_close(code: int, reason: str) -> Close:
