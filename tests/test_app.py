@@ -57,6 +57,17 @@ def test_hello_world(app: RunningApp) -> None:
     assert app.get("/hello_world") == "Hello, world!"
 
 
+def test_readyz_says_whether_the_people_of_all_workers_hear_each_other(
+    app: RunningApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert json.loads(app.get("/readyz")) == {"ready": True}
+    monkeypatch.setenv("GWS_BACKPLANE_URL", f"unix://{tmp_path}/nobody-is-there")
+    with running_app(tmp_path) as alone, pytest.raises(urllib.error.HTTPError) as refused:
+        alone.get("/readyz")
+    with refused.value as answer:
+        assert (answer.code, json.loads(answer.read())) == (503, {"ready": False})
+
+
 def test_healthz_counts_the_people(line: Line) -> None:
     assert json.loads(line.app.get("/healthz")) == {"status": "ok", "people": 0}
     line.call()

@@ -39,7 +39,6 @@ from gws.backplane.memory import _listeners
 from gws.backplane.private_server import find_owner, socket_path
 from gws.cluster import Cluster
 from gws.connection import Connection
-from gws.handlers import encode_message
 from gws.hub_io import counters
 from gws.protocol.frames import Close
 from gws.protocol.messages import Message
@@ -955,4 +954,3 @@ def test_memory_keeps_nothing_of_a_node_that_has_gone(cluster: bool) -> None:
         assert len(_listeners) == 1
         backplane.close(0)
     assert not _listeners
-    assert encode_message("x")

@@ -1,7 +1,6 @@
 """The benchmark of several workers: its clients notice what does not reach each of them exactly once."""
 
 import os
-import shutil
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -14,8 +13,6 @@ from fan_out import fault
 from fan_out_workloads import PEER, SYSTEMS, FanOutLoad, workloads_of
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection, serve
-
-pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="its clients are written in C")
 
 BROADCAST = FanOutLoad("fan-out", connections=6, in_flight=2, engine=os.getpid(), workers=2)
 SEND_TO = FanOutLoad("send-to", connections=6, in_flight=6, engine=os.getpid(), workers=2)

@@ -22,7 +22,7 @@ import pytest
 
 from gws.backplane.contract import BackplaneError
 from gws.backplane.keeper import Owner, start_time
-from gws.backplane.private_server import ensure_running, find_owner, socket_path
+from gws.backplane.private_server import _check_private_folder, ensure_running, find_owner, socket_path
 
 from .conftest import StartServer
 from .program import DEADLINE, python, wait_for
@@ -303,13 +303,6 @@ def open_to_others(folder: Path) -> None:
     folder.chmod(0o710)
 
 
-def a_strangers(folder: Path) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("only root can make what belongs to others")
-    folder.mkdir(mode=0o700)
-    os.chown(folder, 1, -1)
-
-
 @pytest.mark.parametrize("level", ["user's", "owner's"])
 @pytest.mark.parametrize(
     ("make", "reason"),
@@ -317,7 +310,6 @@ def a_strangers(folder: Path) -> None:
         (a_link, "is not a folder"),
         (a_file, "is not a folder"),
         (open_to_others, "has the mode 710, not 700"),
-        (a_strangers, "belongs to user 1, not to "),
     ],
 )
 def test_what_stands_in_its_way_is_refused(
@@ -332,6 +324,16 @@ def test_what_stands_in_its_way_is_refused(
     with pytest.raises(BackplaneError, match=re.escape(f"{folder} {reason}")):
         ensure_running(owner)
     assert not processes_of(temporary)
+
+
+def test_a_folder_of_somebody_else_is_refused(tmp_path: Path) -> None:
+    folder = Path("/")
+    if os.geteuid() == 0:
+        folder = tmp_path / "a stranger's"
+        folder.mkdir(mode=0o700)
+        os.chown(folder, 1, -1)
+    with pytest.raises(BackplaneError, match=re.escape(f"{folder} belongs to user ")):
+        _check_private_folder(str(folder))
 
 
 def test_a_server_that_cannot_start_says_why_at_once(temporary: Path, owner: Owner) -> None:
@@ -403,7 +405,7 @@ def test_a_process_that_is_no_worker_is_its_own_owner() -> None:
 
 SOURCE = """
 import fcntl
-from gws.backplane.private_server import ensure_running, find_owner, socket_path
+from gws.backplane.private_server import _check_private_folder, ensure_running, find_owner, socket_path
 
 @app.get("/start")
 def start():
