@@ -22,8 +22,6 @@ from .valkey import Valkey
 
 PAUSE = 2.5
 """Seconds for which a busy machine may keep any of the processes from running."""
-KEPT = 3.0
-"""Seconds of traffic of which something may be lost: the nodes come back one after the other."""
 INTERVAL = 0.002
 """Seconds between the messages of a stream."""
 SENT = ("published", "unconfirmed", "dropped")
@@ -184,17 +182,17 @@ def go_through(
 def test_the_engine_is_restarted(valkey: Valkey, server: Server) -> None:
     missing = go_through(server, valkey.kill, valkey.start, 0)
     # What was under way, at most: what comes later waits.
-    assert max(missing) * INTERVAL < KEPT
+    assert max(missing) * INTERVAL < 1
 
 
 def test_the_engine_is_away_for_ten_seconds(valkey: Valkey, server: Server) -> None:
     missing = go_through(server, valkey.kill, valkey.start, 10)
-    assert max(missing) * INTERVAL < KEPT
+    assert max(missing) * INTERVAL < 1
 
 
 def test_the_engine_is_frozen(valkey: Valkey, server: Server) -> None:
     missing = go_through(server, valkey.freeze, valkey.thaw, 0)
-    assert max(missing) * INTERVAL < KEPT
+    assert max(missing) * INTERVAL < 1
 
 
 def test_a_moment_without_an_answer_is_no_outage(valkey: Valkey, server: Server) -> None:

@@ -18,8 +18,9 @@ BATCH: Final = 500
 """Messages that are sent before their answers are read."""
 BATCH_SIZE: Final = 512 * 1024
 """Bytes of them: what is under way when the server goes away is lost."""
-RETURN_TIMEOUT: Final = 3.0
-"""Seconds for the other nodes to be back too, after the server was away: longer than their pauses between attempts."""
+RETURN_TIMEOUT: Final = 6.0
+"""Seconds for the other nodes to be back too, after the server was away: an attempt of theirs may be under way, which is
+given up after `CONNECT_TIMEOUT`, and the longest pause between two follows."""
 _LOOK_INTERVAL: Final = 0.05
 
 
