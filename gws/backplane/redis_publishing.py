@@ -19,8 +19,8 @@ BATCH: Final = 500
 BATCH_SIZE: Final = 512 * 1024
 """Bytes of them: what is under way when the server goes away is lost."""
 RETURN_TIMEOUT: Final = 6.0
-"""Seconds for the other nodes to be back too, after the server was away: an attempt of theirs may be under way, which is
-given up after `CONNECT_TIMEOUT`, and the longest pause between two follows."""
+"""Seconds for the other nodes to be back too, after the server was away: an attempt of theirs may be under way, and be
+given up after `CONNECT_TIMEOUT`; then follows the longest pause between two."""
 _LOOK_INTERVAL: Final = 0.05
 
 
