@@ -13,7 +13,7 @@ from flask import Blueprint, Flask, Response, has_request_context, request
 from flask.globals import request_ctx
 from flask.sansio.blueprints import BlueprintSetupState
 
-from . import node
+from . import node, worker_start
 from .backplane import urls
 from .cluster import Cluster
 from .conversation import Conversation
@@ -77,6 +77,7 @@ class WebSocket:
             self.endpoint, endpoint=self.endpoint.replace(".", "_"), view_func=self._view, websocket=True
         )
         node.declare(self)
+        worker_start.await_worker()
 
     def __repr__(self) -> str:
         return f"<WebSocket {self.endpoint}>"

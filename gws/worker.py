@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import functools
-import sys
 
-from gunicorn.arbiter import Arbiter
 from gunicorn.workers.ggevent import GeventPyWSGIWorker, PyWSGIHandler, PyWSGIServer
 
-from . import going_away, node
-from .backplane.contract import BackplaneError
+from . import going_away, worker_start
 from .server import UpgradeHandler, UpgradeServer
 
 
@@ -28,13 +25,7 @@ class Worker(GeventPyWSGIWorker):
 
     def run(self) -> None:
         """Serve; a browser's idle connection, which a stop waits for, lasts for gunicorn's `--keep-alive`."""
-        try:
-            node.begin(self.cfg.workers > 1, announce=self.age == 1)
-            node.check()
-        except BackplaneError as error:
-            self.log.critical("%s", error)
-            # So the master ends, rather than to try again for ever.
-            sys.exit(Arbiter.WORKER_BOOT_ERROR)
+        worker_start.begin(self)
         self.server_class = functools.partial(WorkerServer, keepalive=self.cfg.keepalive)
         try:
             super().run()

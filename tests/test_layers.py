@@ -63,6 +63,7 @@ LAYERS = (
     "node",
     "connector",
     "going_away",
+    "worker_start",
     "upgrade",
     "refusal",
     "conversation",
@@ -94,6 +95,7 @@ WITH_GEVENT = {
     "backplane.embedded",
     "cluster",
     "going_away",
+    "worker_start",
     "upgrade",
     "refusal",
     "conversation",
@@ -114,8 +116,10 @@ INSIDE_A_FUNCTION = {
     ("publisher", "backplane.redis_server"),
     ("publisher", "redis"),
     ("backplane.keeper", "ctypes"),
+    ("worker_start", "gunicorn.arbiter"),
+    ("worker_start", "gunicorn.workers.ggevent"),
 }
-"""An application may be made without a server, one process needs no package redis, and the keeper stays small."""
+"""An application may be made without a server, not everyone has redis and gunicorn, and the keeper stays small."""
 
 
 class Import(NamedTuple):
@@ -222,7 +226,9 @@ def test_registry_and_backplane_do_not_know_each_other() -> None:
 
 
 def test_only_the_worker_needs_gunicorn() -> None:
-    assert [name for name in LAYERS if "gunicorn" in foreign(name)] == ["worker"]
+    # Another is asked by a gunicorn worker only.
+    assert [name for name in LAYERS if "gunicorn" in foreign(name)] == ["worker_start", "worker"]
+    assert all(found.in_function for found in imports_of("worker_start") if "gunicorn" in found.target)
 
 
 def test_only_the_protocol_knows_the_websockets_package() -> None:

@@ -15,6 +15,7 @@ from redis.exceptions import (
     InvalidResponse,
     RedisError,
     ResponseError,
+    TimeoutError,
 )
 from redis.retry import Retry
 
@@ -25,6 +26,8 @@ ANSWER_TIMEOUT: Final = 4.0
 """Seconds in which the server says something, or counts as away: less than other nodes have before they count as dead,
 who are not to be taken for that when it is the server; and longer than its pauses."""
 CONNECT_TIMEOUT: Final = 3.0
+PROBE_TIMEOUT: Final = 1.0
+"""Seconds to find out whether a server that says nothing to TLS says something without."""
 MAX_CONNECTIONS: Final = 10
 """Of a `Publisher`: more threads at once wait for each other, as to publish takes less than a millisecond."""
 
@@ -49,6 +52,7 @@ class RedisServer:
         self.prefix = f"{namespace}:"
         """What the server's names of channels begin with."""
         self._prepare = prepare
+        self._has_answered = False
         try:
             self.pool = redis.BlockingConnectionPool.from_url(
                 plain,
@@ -81,9 +85,10 @@ class RedisServer:
             answer = connection.read_response()
             if answer not in (b"PONG", "PONG"):
                 raise InvalidResponse(f"it answers PING with {answer!r}")
+            self._has_answered = True
         except BaseException as error:
             connection.disconnect()
-            hopeless = self._hopeless(error)
+            hopeless = self._hopeless(error, connection)
             if hopeless is not None:
                 raise BackplaneError(hopeless) from None
             raise
@@ -98,7 +103,7 @@ class RedisServer:
         password = self.pool.connection_kwargs.get("password")
         return str(error).replace(password, "***") if password else str(error)
 
-    def _hopeless(self, error: BaseException) -> str | None:
+    def _hopeless(self, error: BaseException, connection: Any) -> str | None:
         """Why it makes no sense to try again; None if it does."""
         cause = error.__context__
         if isinstance(error, AuthenticationError | AuthorizationError | ResponseError):
@@ -107,6 +112,20 @@ class RedisServer:
             return f"{self.url} is no Redis and no Valkey, or takes TLS (rediss://): {self.reason(error)}"
         if isinstance(cause, ssl.SSLError):
             return f"no TLS with {self.url}: {cause}"
+        if isinstance(error, TimeoutError) and not self._has_answered and _has_no_tls(connection):
+            return f"no TLS with {self.url}: the server answers without it (redis://)"
         if isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_NONAME:
             return f"{self.url} names a host that there is not: {cause}"
         return None
+
+
+def _has_no_tls(connection: Any) -> bool:
+    """Whether the server takes a TLS handshake for a command, of which it awaits the end."""
+    if not isinstance(connection, redis.SSLConnection):
+        return False
+    try:
+        with socket.create_connection((connection.host, connection.port), PROBE_TIMEOUT) as plain:
+            plain.sendall(b"PING\r\n")
+            return plain.recv(1) in (b"+", b"-")
+    except OSError:
+        return False

@@ -1,0 +1,67 @@
+"""Begins the backplanes when a gunicorn worker starts, also one of a class that knows nothing of gws."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+import gevent
+
+from . import going_away, node
+from .backplane.contract import BackplaneError
+
+if TYPE_CHECKING:
+    from gunicorn.workers.ggevent import GeventWorker
+
+_is_awaited = False
+_has_begun = False
+
+
+def begin(worker: GeventWorker) -> None:
+    """Begin in this worker, and wait for a first answer of each backplane, some seconds at most.
+
+    Raises:
+        SystemExit: there will never be one; the log says why. gunicorn then ends, rather than to try again for ever.
+    """
+    global _has_begun
+    _has_begun = True
+    try:
+        # A worker that follows one that has died need not say it again.
+        node.begin(worker.cfg.workers > 1, announce=worker.age == 1)
+        node.check()
+    except BackplaneError as error:
+        from gunicorn.arbiter import Arbiter
+
+        worker.log.critical("%s", error)
+        sys.exit(Arbiter.WORKER_BOOT_ERROR)
+
+
+def await_worker() -> None:
+    """Have `begin` called as soon as the hub runs, if this is a gunicorn worker then."""
+    global _is_awaited
+    if not _is_awaited and "gunicorn.workers.ggevent" in sys.modules:
+        _is_awaited = True
+        gevent.spawn(_begin_in_worker)
+
+
+def _begin_in_worker() -> None:
+    from gunicorn.workers.ggevent import GeventWorker
+
+    # gunicorn tells an application nothing of its worker, which yet has the signals, also those that nobody else wants.
+    worker = getattr(signal.getsignal(signal.SIGWINCH), "__self__", None)
+    if isinstance(worker, GeventWorker) and worker.pid == os.getpid() and not _has_begun:
+        going_away.install_signal_handlers()
+        begin(worker)
+
+
+def _await_after_fork() -> None:
+    """With `--preload` the application is loaded before the worker is there, and the hub may have run meanwhile."""
+    global _is_awaited
+    was_awaited, _is_awaited = _is_awaited, False
+    if was_awaited:
+        await_worker()
+
+
+os.register_at_fork(after_in_child=_await_after_fork)
