@@ -11,6 +11,7 @@ import weakref
 from collections.abc import Callable, Collection
 from typing import Any, Final, Protocol
 
+import gevent
 from gevent import monkey
 from gevent.event import Event
 
@@ -34,6 +35,9 @@ ANSWER_TIMEOUT: Final = 1.0
 """Seconds for the others to say who is connected to them; who is later is left out, and counted."""
 JOIN_TIMEOUT: Final = 1.0
 """Seconds for the backplane to confirm that a room is heard; it will be, if it takes longer."""
+
+GREETING_TIMEOUT: Final = 1.0
+"""Seconds for the others to know a new node; to those that are later, its connections do not exist yet."""
 
 _make_lock: Callable[[], Any] = monkey.get_original("_thread", "allocate_lock")
 _QUESTION = struct.Struct("!Q?")
@@ -79,6 +83,8 @@ class Cluster:
         self._heard: dict[str, tuple[str, str | None]] = {}
         """The endpoint and the room of each channel that is subscribed to."""
         self._peers = Peers()
+        self._greeted: set[int] = set()
+        """Nodes that have answered this one, so that they know it."""
         self._numbering = Numbering()
         self._gaps = Gaps()
         self._questions: dict[int, _Question] = {}
@@ -113,12 +119,22 @@ class Cluster:
         self._timer.start(self._beat)
 
     def check(self) -> None:
-        """Wait for a first answer of the backplane, some seconds at most.
+        """Wait for a first answer of the backplane, some seconds at most, and for those of the other nodes.
 
         Raises:
             BackplaneError: there will never be one.
         """
         self._backplane.check()
+        if self.is_ready:
+            # Answers to what `start` asked may have come before they could be heard.
+            self._publish(channels.ALL, Kind.HEARTBEAT, payload=b"?")
+            deadline = time.monotonic() + GREETING_TIMEOUT
+            while not self._is_known() and time.monotonic() < deadline:
+                gevent.sleep(0.01)
+
+    def _is_known(self) -> bool:
+        listening = self._backplane.listening
+        return listening is not None and len(self._greeted) >= listening - 1
 
     def close(self, seconds: float) -> None:
         """Say farewell to the others and end, in so many seconds at most. In a greenlet of the hub."""
@@ -344,6 +360,8 @@ class Cluster:
     def _receive_heartbeat(self, channel: str, envelope: Envelope) -> None:
         if envelope.payload:
             self._publish(channels.of_node(envelope.origin), Kind.HEARTBEAT)
+        elif channel != channels.ALL:
+            self._greeted.add(envelope.origin)
 
     def _receive_farewell(self, channel: str, envelope: Envelope) -> None:
         self._forget(envelope.origin)
@@ -393,6 +411,7 @@ class Cluster:
 
     def _forget(self, node: int) -> None:
         self._peers.forget(node)
+        self._greeted.discard(node)
         self._gaps.forget_origin(node)
         for question in self._questions.values():
             question.waits_for.discard(node)

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import traceback
 import uuid
 from collections.abc import Callable, Iterator
@@ -37,7 +38,7 @@ from gws.backplane.engines import make_backplane
 from gws.backplane.envelope import Envelope, Kind, encode
 from gws.backplane.memory import _listeners
 from gws.backplane.private_server import find_owner, socket_path
-from gws.cluster import Cluster
+from gws.cluster import GREETING_TIMEOUT, Cluster
 from gws.connection import Connection
 from gws.hub_io import counters
 from gws.protocol.frames import Close
@@ -838,6 +839,29 @@ def test_a_node_that_says_farewell_is_known_to_be_gone(engine: Engine) -> None:
     two.close(DEADLINE)
     wait_for(lambda: not one.send_to(here, far.id, "are you there?"), "the farewell")
     assert one.count(here) == 0
+
+
+@on_each_engine
+def test_a_node_is_known_to_all_and_knows_all_as_soon_as_it_has_been_checked(engine: Engine) -> None:
+    members: list[tuple[Place, Cluster, Member]] = []
+    for number in range(11, 19):
+        place = Place("/chat")
+        cluster = engine.cluster(number, place)
+        new = engine.member(place, cluster)
+        for here, other, member in members:
+            assert cluster.send_to(place, member.id, f"from {number}")
+            assert other.send_to(here, new.id, f"to {number}")
+            assert member.hear() == f"from {number}"
+        assert [new.hear() for _ in members] == [f"to {number}"] * len(members)
+        members.append((place, cluster, new))
+
+
+@on_each_engine
+def test_a_node_that_answers_nobody_keeps_no_other_from_starting(engine: Engine) -> None:
+    engine.node().subscribe(channels.ALL)
+    began = time.monotonic()
+    engine.cluster(11)
+    assert GREETING_TIMEOUT <= time.monotonic() - began < GREETING_TIMEOUT + 1
 
 
 @on_each_engine

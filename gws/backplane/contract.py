@@ -23,6 +23,11 @@ class Backplane(abc.ABC):
     def is_ready(self) -> bool:
         """Whether what is published goes out, and what was subscribed to comes in. Any thread."""
 
+    @property
+    @abc.abstractmethod
+    def listening(self) -> int | None:
+        """Nodes that heard the last message to all, with this one; None as long as that is not known. In the hub."""
+
     @abc.abstractmethod
     def start(self, receive: Callable[[str, bytes], None]) -> None:
         """Begin, in the hub of the caller; does not wait.

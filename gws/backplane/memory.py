@@ -7,6 +7,7 @@ from collections.abc import Callable
 import gevent
 
 from .buffer import Buffer
+from .channels import ALL
 from .contract import Backplane
 
 _BATCH = 100
@@ -26,6 +27,10 @@ class MemoryBackplane(Backplane):
     @property
     def is_ready(self) -> bool:
         return self._greenlet is not None
+
+    @property
+    def listening(self) -> int | None:
+        return len(_listeners.get(ALL, ()))
 
     def start(self, receive: Callable[[str, bytes], None]) -> None:
         self._incoming.attach()

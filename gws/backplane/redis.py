@@ -46,6 +46,10 @@ class RedisBackplane(Backplane):
     def is_ready(self) -> bool:
         return self._publishing.is_up and self._listening.is_up
 
+    @property
+    def listening(self) -> int | None:
+        return self._publishing.listening
+
     def start(self, receive: Callable[[str, bytes], None]) -> None:
         """Begin.
 

@@ -42,6 +42,11 @@ class RedisPublishing(RedisLink):
         self._audience = 0
         """Nodes that heard the last message to all."""
 
+    @property
+    def listening(self) -> int | None:
+        """How many they are; None while a later one may be under way."""
+        return None if self.buffer or self.under_way else self._audience
+
     def start(self) -> None:
         self.buffer.attach()
         super().start()
