@@ -8,6 +8,10 @@ NGINX := $(shell PATH="$$PATH:/usr/sbin" command -v nginx)
 NPM := $(shell command -v npm)
 CC := $(shell command -v cc)
 
+# One process more than there are cores: the tests wait a lot.
+IN_PARALLEL := --numprocesses $(shell expr $$(nproc) + 1) --dist loadfile
+PYTEST := $(BIN)/python -m pytest $(IN_PARALLEL)
+
 # What Cython compiles, and the tests that it shows in.
 HOT := $(wildcard gws/*.pxd gws/*/*.pxd)
 HOT := $(HOT) $(HOT:.pxd=.py)
@@ -15,7 +19,7 @@ COMPILED_TESTS := $(patsubst %,tests/test_%.py,async_batches backpressure bad_fr
 	disconnects fairness fragments frame_reader frames fuzz_corpus gevent_traps handler_errors keepalive message_limits messages \
 	returns second_opinion sending slow_clients text)
 
-.PHONY: run test lint types pytest compiled browser nginx node compiler bench bench-quick bench-fan-out compliance \
+.PHONY: run test lint types pytest compiled coverage browser nginx node compiler bench bench-quick bench-fan-out compliance \
 	fuzz clean
 
 run: $(VENV)/.installed
@@ -31,16 +35,20 @@ types: $(VENV)/.installed-for-tests
 	$(BIN)/mypy
 
 pytest: $(VENV)/.installed-for-tests browser nginx node
-	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest --numprocesses auto --dist loadfile
-	$(BIN)/coverage combine --quiet
-	$(BIN)/coverage report
+	$(PYTEST)
 
 # The tests above run gws's sources.
 compiled: $(VENV)/.installed-for-tests
 	@if $(BIN)/python -c "import gws; exit(not gws.is_compiled)"; \
-	then GWS_PURE_PYTHON= $(BIN)/python -m pytest --numprocesses auto --dist loadfile $(COMPILED_TESTS); \
+	then GWS_PURE_PYTHON= $(PYTEST) $(COMPILED_TESTS); \
 	else echo "The compiled modules are not tested: to build them takes a C compiler and Python's headers."; fi
+
+# The tests, half as long again, and the branches that they do not take.
+coverage: $(VENV)/.installed-for-tests browser nginx node
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest $(IN_PARALLEL)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 # gws beside its peers, a quarter of an hour and more, into docs/performance.
 bench: $(VENV)/.installed-for-tests compiler node

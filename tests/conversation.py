@@ -31,9 +31,10 @@ def message(ws, msg):
         return [ws.remote_addr, ws.headers["Host"], ws.id]
     if msg == "interrupt":
         raise KeyboardInterrupt
-    if msg == "be busy":
+    if msg[:14] == "be busy until ":
         print("busy", flush=True)
-        gevent.monkey.get_original("time", "sleep")(0.5)
+        while not os.path.exists(msg[14:]):
+            gevent.monkey.get_original("time", "sleep")(0.01)
         return "no longer busy"
     return msg
 

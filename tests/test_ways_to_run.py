@@ -7,6 +7,7 @@ import http.client
 import socket
 import urllib.request
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from websockets.sync.client import connect
@@ -111,19 +112,23 @@ def test_a_websocket_goes_through_middleware_that_wraps_start_response(wrapped_s
 
 
 @pytest.mark.parametrize(("way", "preload"), [("worker", False), ("worker", True), ("geventwebsocket", True)])
-def test_two_gunicorn_workers_both_serve(start_server: StartServer, way: str, preload: bool) -> None:
+def test_two_gunicorn_workers_both_serve(
+    start_server: StartServer, tmp_path: Path, way: str, preload: bool
+) -> None:
     server = start_server(SOURCE, way, ["-w", "2", *(["--preload"] if preload else [])])
     with connect(server.url("/web_socket?pid")) as first:
         welcome = first.recv(timeout=DEADLINE)
         first.send("who am I?")
         first_node = str(first.recv(timeout=DEADLINE)).split('"')[5][:13]
-        first.send("be busy")
+        enough = tmp_path / "enough"
+        first.send(f"be busy until {enough}")
         server.wait_for_log("busy")
-        # While one is busy only the other accepts.
+        # While one is busy only the other accepts, which may not have started before.
         with connect(server.url("/web_socket?pid")) as second:
             assert second.recv(timeout=DEADLINE) != welcome
             second.send("who am I?")
             assert str(second.recv(timeout=DEADLINE)).split('"')[5][:13] != first_node
+            enough.touch()
             assert first.recv(timeout=DEADLINE) == "no longer busy"
             server.tell()
             for client in (first, second):
