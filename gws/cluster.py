@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import logging
-import secrets
 import struct
 import time
-import uuid
 import weakref
 from collections.abc import Callable, Collection
 from typing import Any, Final, Protocol
 
 import gevent
 from gevent import monkey
-from gevent.event import Event
 
 from .backplane import channels
 from .backplane.contract import Backplane
 from .backplane.envelope import BadEnvelopeError, Envelope, Kind, check_excluded, decode, encode
 from .backplane.peers import HEARTBEAT_INTERVAL, Peers
 from .backplane.sequences import Gaps, Numbering
+from .census import Census, Question, asked_room
 from .connection import Connection
 from .errors import ProtocolError, WouldBlockError
 from .handlers import encode_message
@@ -31,8 +29,6 @@ from .registry import registry
 
 logger = logging.getLogger("gws")
 
-ANSWER_TIMEOUT: Final = 1.0
-"""Seconds for the others to say who is connected to them; who is later is left out, and counted."""
 JOIN_TIMEOUT: Final = 1.0
 """Seconds for the backplane to confirm that a room is heard; it will be, if it takes longer."""
 
@@ -40,9 +36,6 @@ GREETING_TIMEOUT: Final = 1.0
 """Seconds for the others to know a new node; to those that are later, its connections do not exist yet."""
 
 _make_lock: Callable[[], Any] = monkey.get_original("_thread", "allocate_lock")
-_QUESTION = struct.Struct("!Q?")
-_ANSWER = struct.Struct("!QQ")
-_ID_SIZE = 16
 
 
 class Endpoint(Protocol):
@@ -54,16 +47,6 @@ class Endpoint(Protocol):
 
     def __hash__(self) -> int:
         """As every object."""
-
-
-class _Question:
-    """Who is connected to the others: the answers so far."""
-
-    def __init__(self, asked: set[int]) -> None:
-        self.waits_for = asked
-        self.count = 0
-        self.ids: list[str] = []
-        self.answered = Event()
 
 
 class Cluster:
@@ -87,7 +70,7 @@ class Cluster:
         """Nodes that have answered this one, so that they know it."""
         self._numbering = Numbering()
         self._gaps = Gaps()
-        self._questions: dict[int, _Question] = {}
+        self._census = Census(self._publish)
         self._lock = _make_lock()
         """Of the native thread, around the number of a message and its place in the queue."""
         self._timer: Any = None
@@ -274,7 +257,7 @@ class Cluster:
     def connections(self, endpoint: Endpoint, room: str | None = None) -> list[str]:
         """The ids of an endpoint's connections, or of a room's, on all nodes.
 
-        Waits for the other nodes, `ANSWER_TIMEOUT` at most. Any greenlet, any thread.
+        Waits for the other nodes, `census.ANSWER_TIMEOUT` at most. Any greenlet, any thread.
 
         Raises:
             TypeError, ValueError: the room's name is none.
@@ -288,29 +271,19 @@ class Cluster:
         elsewhere = self._ask(endpoint, room, with_ids=False)
         return len(registry.members(endpoint, room)) + elsewhere.count
 
-    def _ask(self, endpoint: Endpoint, room: str | None, with_ids: bool) -> _Question:
+    def _ask(self, endpoint: Endpoint, room: str | None, with_ids: bool) -> Question:
         if room is not None:
             channels.check_room(room)
-        if self._io is not None and self._io.is_current():
+        io = self._io if self._io is not None and self._io.is_current() else None
+        if io is not None:
             self._forget_the_dead()
-        question = _Question(self._peers.alive())
-        if not question.waits_for or not self.is_ready:
-            return question
-        if self._io is not None and self._io.is_current() and not self._io.may_wait():
+        nodes = self._peers.alive() if self.is_ready else set()
+        if nodes and io is not None and not io.may_wait():
             raise WouldBlockError(
                 "the other nodes are asked, which takes a moment: in an async def handler write "
                 "`await asyncio.to_thread(websocket.count)`"
             )
-        number = secrets.randbits(64)
-        self._questions[number] = question
-        try:
-            payload = _QUESTION.pack(number, with_ids) + (b"" if room is None else b"\0" + room.encode())
-            self._publish(channels.ALL, Kind.QUESTION, payload=payload, endpoint=endpoint.name)
-            if not question.answered.wait(ANSWER_TIMEOUT):
-                counters["backplane_unanswered"] += len(question.waits_for)
-        finally:
-            del self._questions[number]
-        return question
+        return self._census.ask(nodes, endpoint.name, room, with_ids)
 
     # Receiving
 
@@ -367,29 +340,12 @@ class Cluster:
         self._forget(envelope.origin)
 
     def _receive_question(self, channel: str, envelope: Envelope) -> None:
-        number, with_ids = _QUESTION.unpack_from(envelope.payload)
-        room = envelope.payload[_QUESTION.size :]
-        members = [
-            member
-            for one in self._named(envelope)
-            for member in registry.members(one, room[1:].decode() if room else None)
-        ]
-        payload = _ANSWER.pack(number, len(members))
-        if with_ids:
-            payload += b"".join(uuid.UUID(member).bytes for member in members)
-        self._publish(channels.of_node(envelope.origin), Kind.ANSWER, payload=payload)
+        room = asked_room(envelope)
+        members = [member for one in self._named(envelope) for member in registry.members(one, room)]
+        self._census.answer(envelope, members)
 
     def _receive_answer(self, channel: str, envelope: Envelope) -> None:
-        number, count = _ANSWER.unpack_from(envelope.payload)
-        question = self._questions.get(number)
-        if question is None or envelope.origin not in question.waits_for:
-            return
-        question.count += count
-        ids = envelope.payload[_ANSWER.size :]
-        question.ids += [str(uuid.UUID(bytes=ids[at : at + _ID_SIZE])) for at in range(0, len(ids), _ID_SIZE)]
-        question.waits_for.discard(envelope.origin)
-        if not question.waits_for:
-            question.answered.set()
+        self._census.receive_answer(envelope)
 
     def _named(self, envelope: Envelope) -> tuple[Endpoint, ...]:
         """The endpoints that an envelope is for."""
@@ -413,10 +369,7 @@ class Cluster:
         self._peers.forget(node)
         self._greeted.discard(node)
         self._gaps.forget_origin(node)
-        for question in self._questions.values():
-            question.waits_for.discard(node)
-            if not question.waits_for:
-                question.answered.set()
+        self._census.forget(node)
 
 
 _RECEIVERS: Final = {
