@@ -129,6 +129,15 @@ class Cluster:
             self._backplane.close(seconds)
             self._io = None
 
+    def abandon(self) -> None:
+        """Leave the backplane to the process that this one was forked from."""
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer.close()
+            self._timer = None
+            self._backplane.abandon()
+            self._io = None
+
     def add(self, endpoint: Endpoint) -> None:
         """Have an endpoint hear what other nodes send to it."""
         name = endpoint.name

@@ -341,6 +341,12 @@ class Connection(Transport):
         self.fail(POLICY_VIOLATION, "slow consumer")
         self._queue_close()
 
+    def abandon(self) -> None:
+        """Leave the peer to the process that this one was forked from, where nothing has ended: nobody is told."""
+        self._inbox.clear()
+        self._changed = None
+        self._release()
+
     def _release(self) -> None:
         super()._release()
         self._stop_timer()

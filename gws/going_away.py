@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import gc
+import os
 import signal
 import weakref
 from collections.abc import Callable
@@ -16,6 +18,7 @@ from gevent.pywsgi import WSGIServer
 from . import node
 from .connection import Connection
 from .protocol.frames import GOING_AWAY
+from .registry import registry
 
 GRACE: Final = 3.0
 """Seconds for handlers to end and for peers to answer the Close; then they are cut off. With `LAST_WORDS` it is
@@ -68,7 +71,10 @@ def close_all() -> None:
     """
     global _begun
     _begun = True
-    for server in tuple(_servers):
+    for server in tuple(_servers) or _find_servers():
+        if not server.started:
+            # It resolves its address yet, and is closed by whoever has started it.
+            continue
         if server.loop is gevent.get_hub().loop:
             server.close()
         else:
@@ -80,6 +86,11 @@ def close_all() -> None:
             for connection in tuple(_live):
                 connection.io.call(connection.kill)
     node.end()
+
+
+def _find_servers() -> list[WSGIServer]:
+    """Those that a gunicorn worker which is not gws's keeps to itself, when no WebSocket has come before the stop."""
+    return [found for found in gc.get_objects() if issubclass(type(found), WSGIServer)]
 
 
 def install_signal_handlers() -> None:
@@ -108,3 +119,23 @@ def _on_signal(
 def _close_all_then(previous: Callable[[int, FrameType | None], object], number: int) -> None:
     close_all()
     previous(number, None)
+
+
+def _abandon() -> None:
+    """In a forked process: clients, listeners and the order to stop are the parent's."""
+    global _installed
+    for server in _servers:
+        server.stop_accepting()
+    for connection in _live:
+        connection.abandon()
+    registry.clear()
+    _servers.clear()
+    _live.clear()
+    _all_gone.set()
+    if _installed:
+        _installed = False
+        for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGINT):
+            signal.signal(number, signal.SIG_DFL)
+
+
+os.register_at_fork(after_in_child=_abandon)

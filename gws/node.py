@@ -123,6 +123,8 @@ def _default_url() -> str:
 
 def _forget() -> None:
     global _has_begun, _is_over, _is_multiprocess
+    for cluster in _clusters.values():
+        cluster.abandon()
     _clusters.clear()
     _has_begun, _is_over, _is_multiprocess = False, False, None
     for endpoint in tuple(_endpoints):

@@ -35,6 +35,11 @@ class Registry:
         self._rooms: dict[tuple[Hashable, str], dict[str, Connection]] = {}
         """Those of a room whose connect handler has not finished are there already, and not reached yet."""
 
+    def clear(self) -> None:
+        """Forget everyone, in a forked process: they are connected to the parent."""
+        self._endpoints.clear()
+        self._rooms.clear()
+
     def add(self, endpoint: Hashable, connection_id: str, connection: Connection) -> None:
         """Let others reach this connection."""
         self._endpoints.setdefault(endpoint, {})[connection_id] = connection

@@ -330,17 +330,27 @@ def serve(app: Any, host: str = "127.0.0.1", port: int = 8080, **options: Any) -
     _serve_until_told(server)
 
 
+_signal_watchers: list[Any] = []
+
+
 def _serve_until_told(server: UpgradeServer) -> None:
     going_away.begin_serving()
-    watchers = []
     if gevent.get_hub().loop.default:
-        watchers = [
+        _signal_watchers.extend(
             gevent.signal_handler(number, server.told.set) for number in (signal.SIGTERM, signal.SIGINT)
-        ]
+        )
     try:
         server.told.wait()
     finally:
         going_away.close_all()
         server.stop(timeout=0)
-        for watcher in watchers:
-            watcher.cancel()
+        _ignore_signals()
+
+
+def _ignore_signals() -> None:
+    """Leave them to Python again; in a forked process too, which is not the server."""
+    while _signal_watchers:
+        _signal_watchers.pop().cancel()
+
+
+os.register_at_fork(after_in_child=_ignore_signals)

@@ -134,6 +134,51 @@ def test_a_reload_refuses_nobody(start_server: StartServer, gunicorn: str) -> No
         assert Path(f"/proc/{old.rpartition(' ')[2]}").exists()
 
 
+STOPPING = """
+from gevent.pywsgi import WSGIServer
+from gws import going_away
+
+@app.get("/stop")
+def stop():
+    os.kill(os.getpid(), 15)
+    while not going_away.has_begun():
+        gevent.sleep(0.001)
+    servers = [found for found in gc.get_objects() if issubclass(type(found), WSGIServer)]
+    return str([server.started for server in servers])
+"""
+
+
+@pytest.mark.parametrize("gunicorn", ["worker", "geventwebsocket"])
+def test_a_worker_that_has_had_no_websocket_accepts_nobody_once_it_stops(
+    start_server: StartServer, gunicorn: str
+) -> None:
+    # It would have to refuse them, while other workers serve.
+    assert start_server(SOURCE + STOPPING, gunicorn).get("/stop") == "[False]"
+
+
+SLOWLY = """
+import socket
+
+fast = socket.getfqdn
+
+def slow(*arguments):
+    print("resolving", flush=True)
+    time.sleep(1)
+    return fast(*arguments)
+
+gevent.socket.getfqdn = socket.getfqdn = slow
+"""
+"""A name service that takes its time, while gevent's server looks for its own name."""
+
+
+def test_a_stop_while_the_server_starts_is_quiet(start_server: StartServer) -> None:
+    server = start_server(SOURCE + SLOWLY, "worker")
+    server.wait_for_log("resolving")
+    with server.stopping():
+        pass
+    assert "Traceback" not in server.log()
+
+
 @pytest.mark.parametrize("own_way", ["python", "worker"])
 def test_a_stop_does_not_wait_for_who_asks_for_nothing(start_server: StartServer, own_way: str) -> None:
     server = start_server(SOURCE, own_way, arguments=["--keep-alive", "60"])

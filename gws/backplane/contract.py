@@ -65,5 +65,9 @@ class Backplane(abc.ABC):
         """Wait in a greenlet until what is published to the channel from now on is heard; False if not in time."""
 
     @abc.abstractmethod
+    def abandon(self) -> None:
+        """End in a forked process, whose parent goes on with the same connections; does not wait."""
+
+    @abc.abstractmethod
     def close(self, seconds: float) -> None:
         """Send what is queued, for so long at most, and end. Twice is once. In a greenlet of the hub."""

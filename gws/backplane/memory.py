@@ -58,12 +58,15 @@ class MemoryBackplane(Backplane):
     def wait_subscribed(self, channel: str, seconds: float) -> bool:
         return self in _listeners.get(channel, {})
 
-    def close(self, seconds: float) -> None:
+    def abandon(self) -> None:
         for channel in [name for name, listeners in _listeners.items() if self in listeners]:
             self.unsubscribe(channel)
         if self._greenlet is not None:
-            self._greenlet.kill()
+            self._greenlet.kill(block=False)
             self._greenlet = None
+
+    def close(self, seconds: float) -> None:
+        self.abandon()
 
     def _pass_on(self, receive: Callable[[str, bytes], None]) -> None:
         while True:

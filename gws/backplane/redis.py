@@ -91,6 +91,11 @@ class RedisBackplane(Backplane):
     def wait_subscribed(self, channel: str, seconds: float) -> bool:
         return self._listening.wait_subscribed(channel, seconds)
 
+    def abandon(self) -> None:
+        # redis-py does not shut down what another process has connected.
+        self._publishing.abandon()
+        self._listening.abandon()
+
     def close(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds
         while self._publishing.is_up and (self._publishing.buffer or self._publishing.under_way):

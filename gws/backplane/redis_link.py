@@ -50,6 +50,11 @@ class RedisLink(abc.ABC):
             # Whoever waits for it need not any more: a worker that is told to stop while it starts.
             self.first_attempt.set(None)
 
+    def abandon(self) -> None:
+        """End as soon as the hub runs; does not wait."""
+        if self._greenlet is not None:
+            self._greenlet.kill(block=False)
+
     @abc.abstractmethod
     def _use(self, connection: Any) -> None:
         """Use a new connection until it is lost.
