@@ -122,9 +122,7 @@ class Cluster:
     def close(self, seconds: float) -> None:
         """Say farewell to the others and end, in so many seconds at most. In a greenlet of the hub."""
         if self._timer is not None:
-            self._timer.stop()
-            self._timer.close()
-            self._timer = None
+            self._stop_timer()
             self._publish(channels.ALL, Kind.FAREWELL)
             self._backplane.close(seconds)
             self._io = None
@@ -132,11 +130,14 @@ class Cluster:
     def abandon(self) -> None:
         """Leave the backplane to the process that this one was forked from."""
         if self._timer is not None:
-            self._timer.stop()
-            self._timer.close()
-            self._timer = None
+            self._stop_timer()
             self._backplane.abandon()
             self._io = None
+
+    def _stop_timer(self) -> None:
+        self._timer.stop()
+        self._timer.close()
+        self._timer = None
 
     def add(self, endpoint: Endpoint) -> None:
         """Have an endpoint hear what other nodes send to it."""

@@ -116,7 +116,7 @@ def end() -> None:
 def _default_url() -> str:
     is_multiprocess = _is_multiprocess
     if is_multiprocess is None:
-        # Something is said before the first request; gunicorn tells how many workers there are only then.
+        # Something is said while the application is loaded; how many workers gunicorn has is known when one starts.
         is_multiprocess = os.environ.get("SERVER_SOFTWARE", "").startswith("gunicorn")
     return urls.EMBEDDED if is_multiprocess and urls.has_embedded() else urls.MEMORY
 

@@ -149,7 +149,7 @@ def find_upgrade(environ: dict[str, Any]) -> Upgrade:
         return own
     theirs = environ.get("wsgi.websocket")
     if isinstance(theirs, GeventWebSocket):
-        # Its gunicorn worker is not ours: this is the first that gws hears of the process that it serves in.
+        # A server that is not ours: this is the first that gws hears of it.
         going_away.install_signal_handlers()
         going_away.add_server(theirs.handler.server)
         return GeventWebSocketUpgrade(theirs)

@@ -89,9 +89,10 @@ class Answering(socketserver.BaseRequestHandler):
         """Serve one connection."""
         with contextlib.suppress(OSError):
             if self.server.answer:
-                while not self.request.recv(4096).endswith(self.server.awaits):
-                    pass
-                self.request.sendall(self.server.answer)
+                while asked := self.request.recv(4096):
+                    if asked.endswith(self.server.awaits):
+                        self.request.sendall(self.server.answer)
+                        break
 
 
 class Stranger(socketserver.ThreadingTCPServer):

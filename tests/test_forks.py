@@ -12,7 +12,7 @@ from .program import wait_for
 from .raw_client import RawClient
 
 SOURCE = """
-import multiprocessing, signal
+import multiprocessing
 
 fork = multiprocessing.get_context("fork")
 chat = WebSocket(app, "/chat", ping_interval=None)
@@ -42,11 +42,16 @@ def start():
     child.start()
     return str(child.pid)
 
+def stay(there):
+    os.write(there, b"x")
+    time.sleep(60)
+
 @app.get("/terminate")
 def terminate():
-    child = fork.Process(target=time.sleep, args=(60,))
+    here, there = os.pipe()
+    child = fork.Process(target=stay, args=(there,))
     child.start()
-    time.sleep(0.3)
+    os.read(here, 1)
     child.terminate()
     child.join(10)
     return str(child.exitcode)

@@ -405,7 +405,7 @@ def test_a_process_that_is_no_worker_is_its_own_owner() -> None:
 
 SOURCE = """
 import fcntl
-from gws.backplane.private_server import _check_private_folder, ensure_running, find_owner, socket_path
+from gws.backplane.private_server import ensure_running, find_owner, socket_path
 
 @app.get("/start")
 def start():
