@@ -19,6 +19,7 @@ from .connection import Connection
 from .connector import WebSocketConnector, leave_rooms
 from .errors import HandlerError, HandshakeRefusedError
 from .handlers import Handler, encode_result
+from .printable import printable
 from .protocol import handshake
 from .protocol.frames import GOING_AWAY, INTERNAL_ERROR, encode_text
 from .protocol.messages import Message
@@ -200,7 +201,7 @@ class Conversation:
                 "%s closes %s from %s with %d: %s",
                 self._endpoint,
                 self._ws.id,
-                self._ws.remote_addr,
+                printable(self._ws.remote_addr or "-"),
                 connection.close_code,
                 connection.close_reason,
             )

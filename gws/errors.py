@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+from .printable import MAX_LENGTH, printable
+
+MAX_MESSAGE: Final = 2 * MAX_LENGTH
+"""Characters of a refusal: an origin, and what it was compared with."""
+
 
 class GwsError(Exception):
     """What every exception of gws is."""
@@ -33,12 +40,12 @@ class HandshakeRefusedError(GwsError):
 
     Args:
         status: HTTP status code.
-        message: one line for the response's body and for the log.
+        message: one line for the response's body and for the log; what a stranger sent may stand in it.
         headers: response headers that the status calls for.
     """
 
     def __init__(self, status: int, message: str, headers: dict[str, str] | None = None) -> None:
-        super().__init__(message)
+        super().__init__(printable(message, MAX_MESSAGE))
         self.status = status
         self.headers = headers or {}
 

@@ -14,6 +14,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing.exceptions import WebsocketMismatch
 
 from .errors import HandshakeRefusedError
+from .http_guest import guarded
 from .protocol.frames import INTERNAL_ERROR, POLICY_VIOLATION, Close, encode_close
 from .upgrade import ENVIRON_KEY
 
@@ -25,7 +26,7 @@ def install(app: Flask | Blueprint) -> None:
     elif "gws" not in app.extensions:
         app.extensions["gws"] = True
         app.before_request(_ask_for_upgrade)
-        app.wsgi_app = _closing_refused(app.wsgi_app)  # type: ignore[method-assign] # as Flask has it done
+        app.wsgi_app = _closing_refused(guarded(app))  # type: ignore[method-assign] # as Flask has it done
 
 
 def _install_later(state: BlueprintSetupState) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
-import re
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from socket import SHUT_WR
 from typing import TYPE_CHECKING, Any, Final
 
 import gevent
@@ -17,38 +19,28 @@ from gevent import monkey
 from gevent.event import Event
 from gevent.pywsgi import OldMessage, WSGIHandler, WSGIServer
 from geventwebsocket.handler import WebSocketHandler as GeventWebSocketHandler
+from werkzeug.exceptions import HTTPException
 
-from . import going_away, node
+from . import going_away, http_head, node
 from .backplane.contract import BackplaneError
+from .http_body import PIECE_SIZE, Body, Turn
+from .http_head import BadHeadError
+from .hub_io import counters
+from .printable import printable
 from .settings import from_config
 from .upgrade import ENVIRON_KEY, Upgrade, Upgraded
 
 logger = logging.getLogger("gws")
 
-_HEADER = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([^\0-\x08\n-\x1f\x7f]*)\r?\n")
-"""A line of a request's head (RFC 9112 §5): nothing before the colon but a token, and no line that goes on."""
-MAX_HEADERS: Final = 100
-MAX_HEADER_SIZE: Final = 64 * 1024
-"""Bytes of one line."""
-
 LAST_REQUEST: Final = 1.0
-"""Seconds for a request to arrive on a connection that is there when the process is told to stop."""
-
-
-def _check_body(headers: OldMessage) -> None:
-    """Refuse a body whose end a proxy in front might see elsewhere (RFC 9112 §6.3, §11.2).
-
-    Raises:
-        ValueError: which pywsgi answers with 400.
-    """
-    lengths = headers.get_all("Content-Length", [])
-    codings = headers.get_all("Transfer-Encoding", [])
-    if len(lengths) + len(codings) > 1:
-        raise ValueError("the request's body has more than one length")
-    if not all(length.isascii() and length.isdigit() for length in lengths):
-        raise ValueError("the length of the request's body is no number")
-    if not all(coding.lower() == "chunked" for coding in codings):
-        raise ValueError("the request's body has a transfer coding that is not spoken here")
+"""Seconds for a request to arrive, or to go on, on a connection that is there when the process is told to stop."""
+SEND_TIMEOUT: Final = 30.0
+"""Seconds for a client to read some of its answer; gunicorn's graceful timeout, and half of nginx's send_timeout."""
+LINGER: Final = 1.0
+"""Seconds to read on behind the last answer, and the bytes of that."""
+LINGER_SIZE: Final = 1024 * 1024
+MAX_LOG_LINE: Final = 10 * 1024
+"""Characters of a line in the access log: the longest request line, and what stands beside it."""
 
 
 class UpgradeHandler(WSGIHandler):
@@ -57,9 +49,13 @@ class UpgradeHandler(WSGIHandler):
     server: UpgradeServer
     _head_deadline: gevent.Timeout | None = None
     _is_conversing = False
+    _turn: Turn
+    wsgi_input: Any
+    content_length: Any
 
     def handle(self) -> None:
         """Serve the requests of one TCP connection; one whose head is late ends it."""
+        self._turn = Turn()
         try:
             super().handle()
         except gevent.Timeout as timeout:
@@ -71,6 +67,29 @@ class UpgradeHandler(WSGIHandler):
         finally:
             self._cancel_head_deadline()
 
+    def handle_one_request(self) -> Any:
+        """Serve one request, of which nothing is left of the one before."""
+        if self.requestline is not None:
+            self._turn.end()
+        self.environ = self.wsgi_input = self.status = self._orig_status = None
+        self.headers = OldMessage()
+        self.response_headers = []
+        self.response_length = self.code = self.time_finish = 0
+        result = super().handle_one_request()
+        if isinstance(result, tuple):
+            self._cancel_head_deadline()
+            self.status, answer = result
+            self._sendall(answer)
+            self.time_finish = time.time()
+            self.log_request()
+            self._linger()
+            return None
+        if self.environ is None or self.connection_upgraded or self.wsgi_input.is_complete:
+            return result
+        # Behind a body that has not been read to its end, nobody knows where a request begins.
+        self._linger()
+        return None
+
     def read_requestline(self) -> str:
         """Begin to read a request."""
         first = self.requestline is None
@@ -78,43 +97,53 @@ class UpgradeHandler(WSGIHandler):
         if going_away.has_begun():
             seconds = min(seconds, LAST_REQUEST)
         self._head_deadline = self.server.waiting[gevent.getcurrent()] = gevent.Timeout.start_new(seconds)
+        self.socket.settimeout(None)
         return super().read_requestline()
 
     def read_request(self, raw_requestline: str) -> Any:
         """Read the rest of the request's head.
 
         Raises:
-            ValueError: it is bad, which pywsgi answers with 400.
+            BadHeadError: it is bad.
             GreenletExit: the client is gone; pywsgi would print any other error.
         """
+        # What is logged, whatever becomes of it.
+        self.requestline = raw_requestline.rstrip()
+        self.close_connection = True
+        line = http_head.parse_request_line(raw_requestline.encode("latin-1"))
+        self.command, self.path, self.request_version = line
         try:
-            request = super().read_request(raw_requestline)
-        except IndexError as error:
-            # Of a version without a dot.
-            raise ValueError(f"bad request head: {error!r}") from error
+            self.headers = http_head.read_headers(
+                self.rfile, self.server.max_head_size - len(raw_requestline)
+            )
         except OSError as error:
             raise gevent.GreenletExit from error
+        self.content_length = http_head.body_length(self.request_version, self.headers)
+        self.close_connection = not http_head.is_kept(self.request_version, self.headers)
         self._cancel_head_deadline()
-        return request
+        return True
 
-    def MessageClass(self, rfile: Any, *_options: Any) -> OldMessage:
-        """Read the headers, as strictly as RFC 9112 §5 has it and at a fifth of the time that Python's parser takes.
+    def _handle_client_error(self, error: Exception) -> tuple[str, bytes]:
+        """Answer a head that is none; nothing that follows it is a request."""
+        status = error.status if isinstance(error, BadHeadError) else BadHeadError.status
+        logger.info("%s: %s", self.client_address, error)
+        return status, f"HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n".encode()
 
-        Raises:
-            ValueError: they are too many or too long, there is a line that is no header, or the client has closed
-                before the blank line.
-        """
-        message = OldMessage()
-        for _ in range(MAX_HEADERS + 1):
-            line = rfile.readline(MAX_HEADER_SIZE)
-            if line in (b"\r\n", b"\n"):
-                _check_body(message)
-                return message
-            header = _HEADER.fullmatch(line)
-            if header is None:
-                raise ValueError("a line of the request's head is no header, or cut short")
-            message[header[1].decode("latin-1")] = header[2].rstrip(b" \t").decode("latin-1")
-        raise ValueError(f"the request's head has more than {MAX_HEADERS} lines")
+    def get_environ(self) -> dict[str, Any]:
+        """Return the WSGI environment, with a body that is read as it is framed."""
+        environ: dict[str, Any] = super().get_environ()
+        asks = environ.get("HTTP_EXPECT", "").lower() == "100-continue" and self.request_version != "HTTP/1.0"
+        self.wsgi_input = Body(
+            self.rfile,
+            self.content_length,
+            self._turn,
+            self.server.hurried,
+            self._send_continue if asks else None,
+        )
+        environ["wsgi.input"] = self.wsgi_input
+        # Also of an upgrade request, behind which pywsgi would give frames to whoever reads its body.
+        environ["wsgi.input_terminated"] = True
+        return environ
 
     def run_application(self) -> None:
         """Run the application; and if it has upgraded the connection, leave it to the conversation."""
@@ -122,18 +151,59 @@ class UpgradeHandler(WSGIHandler):
         environ = self.environ
         assert environ is not None
         environ[ENVIRON_KEY] = upgrade
-        if not environ["wsgi.input_terminated"]:
-            # To an upgrade request pywsgi gives what follows it: frames, and a body without an end to whoever reads it.
-            environ["wsgi.input"] = self.wsgi_input
-            environ["wsgi.input_terminated"] = True
+        body = self.wsgi_input
         try:
             # Not gevent-websocket's own upgrade, which would send the 101 before the application is asked.
             WSGIHandler.run_application(self)
+        except HTTPException as error:
+            # Flask has answered it, other applications may not have.
+            if error is not body.error:
+                raise
+            self._answer_bad_body(error)
         finally:
             # The environ would keep what keeps it.
             environ.pop(ENVIRON_KEY, None)
             if upgrade.conversation is not None:
                 self._leave_to(upgrade.conversation)
+
+    def _answer_bad_body(self, error: HTTPException) -> None:
+        self.close_connection = True
+        if not self.headers_sent:
+            self.start_response(
+                f"{error.code} {error.name}", [("Connection", "close"), ("Content-Length", "0")]
+            )
+            self.write(b"")
+
+    def _send_continue(self) -> None:
+        self._sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self.response_length = 0
+
+    def _sendall(self, data: bytes) -> None:
+        """Send a part of the answer, for as long as the client takes some of it in each `SEND_TIMEOUT` seconds."""
+        left = memoryview(data)
+        self.socket.settimeout(SEND_TIMEOUT)
+        while left:
+            late = ConnectionResetError(errno.ECONNRESET, "the client does not read its answer")
+            try:
+                with self.server.hurried(late):
+                    left = left[self.socket.send(left[:PIECE_SIZE]) :]
+            except OSError as error:
+                is_late = error is late or isinstance(error, TimeoutError)
+                counters["slow_readers"] += is_late
+                self.status = f"socket error: {error}"
+                self.close_connection = True
+                # A reset is what pywsgi logs no traceback of.
+                raise (late if is_late else error) from None
+        self.response_length += len(data)
+
+    def _linger(self) -> None:
+        """Let the client read its answer: to close a socket over unread bytes sends a reset, which overtakes it."""
+        left = LINGER_SIZE
+        with suppress(OSError), gevent.Timeout(LINGER, OSError()):
+            self.socket.shutdown(SHUT_WR)
+            while left > 0 and (data := self.socket.recv(PIECE_SIZE)):
+                left -= len(data)
+                self._turn.end()
 
     def _leave_to(self, conversation: Upgraded) -> None:
         """Give the conversation a greenlet of its own.
@@ -175,11 +245,8 @@ class UpgradeHandler(WSGIHandler):
             super().write(data)
 
     def format_request(self) -> str:
-        """The line for the access log, in which the client cannot write what it likes."""
-        line = super().format_request()
-        if line.isprintable():
-            return line
-        return "".join(char if char.isprintable() else repr(char)[1:-1] for char in line)
+        """Return the line for the access log, in which the client cannot write what it likes."""
+        return printable(super().format_request(), MAX_LOG_LINE)
 
     def _cancel_head_deadline(self) -> None:
         if self._head_deadline is not None:
@@ -249,29 +316,50 @@ class UpgradeServer(WSGIServer):
         self, listener: Any, application: Any, keepalive: float | None = None, **options: Any
     ) -> None:
         super().__init__(listener, application=application, **options)
-        config = application.config if isinstance(application, Flask) else {}
-        self.handshake_timeout = from_config(config, {}).handshake_timeout
+        settings = from_config(application.config if isinstance(application, Flask) else {}, {})
+        self.handshake_timeout = settings.handshake_timeout
+        self.max_head_size = settings.max_head_size
         self.keepalive_timeout = self.handshake_timeout if keepalive is None else keepalive
         self.waiting: dict[Any, BaseException] = {}
-        """The greenlets that wait for a client to say what it wants, and what ends the wait."""
+        """The greenlets that wait for a client to send or to read, and what ends the wait."""
+        self._waited: dict[Any, BaseException] = {}
+        """Those that did when a stop last looked."""
         self._last_request: Any = None
         self.told = Event()
         """Set when it is to stop, or has."""
         going_away.add_server(self)
 
+    @contextmanager
+    def hurried(self, late: BaseException) -> Iterator[None]:
+        """Wait for a client; when the server stops and it does nothing for `LAST_REQUEST` seconds, raise `late`."""
+        greenlet = gevent.getcurrent()
+        self.waiting[greenlet] = late
+        try:
+            yield
+        finally:
+            del self.waiting[greenlet]
+
     def close(self) -> None:
-        """Accept nobody more; who has not asked for anything `LAST_REQUEST` seconds later is not waited for."""
+        """Accept nobody more; a client that does nothing for `LAST_REQUEST` seconds from now on is not waited for."""
         super().close()
         self.told.set()
         if self._last_request is None:
-            self._last_request = gevent.get_hub().loop.timer(LAST_REQUEST)
+            self._waited = dict(self.waiting)
+            self._last_request = gevent.get_hub().loop.timer(LAST_REQUEST, LAST_REQUEST, ref=False)
             self._last_request.start(self._end_waiting)
 
+    def stop(self, timeout: float | None = None) -> None:
+        """Accept nobody more, and end what goes on."""
+        super().stop(timeout)
+        if self._last_request is not None:
+            self._last_request.close()
+
     def _end_waiting(self) -> None:
-        self._last_request.close()
-        # In the hub, as the deadlines themselves: a greenlet that has got its request by then is not here any more.
-        for greenlet, late in tuple(self.waiting.items()):
-            greenlet.throw(late)
+        # In the hub, as the deadlines themselves: a greenlet that has got what it waits for is not here any more.
+        waited, self._waited = self._waited, dict(self.waiting)
+        for greenlet, late in waited.items():
+            if self.waiting.get(greenlet) is late:
+                greenlet.throw(late)
 
     def wrap_socket_and_handle(self, client_socket: Any, address: Any) -> None:
         """Shake hands for TLS, in time, and serve."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from .protocol.deflate import Compression
 
-_SIZES = ("max_message_size", "max_outbox_size")
+_SIZES = ("max_head_size", "max_message_size", "max_outbox_size")
 _TIMES = ("handshake_timeout", "ping_interval", "ping_timeout", "close_timeout")
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 """RFC 6455 §4.1: what a subprotocol's name is made of."""
@@ -20,6 +20,9 @@ class Settings:
     """What `WebSocket(...)` takes as arguments and Flask as `GWS_…` settings; an argument wins.
 
     Attributes:
+        max_head_size: bytes of a request's line and headers; more is answered with 431. 32 KiB is what nginx takes by
+            default (four times 8 KiB), and what an idle connection may keep. The server asks the application's
+            configuration, not the endpoint.
         max_message_size: bytes of a message received; more is answered with 1009. 1 MiB is what `websockets`,
             aiohttp (4 MiB) and browsers' chat applications live with, and keeps a thousand clients in 1 GiB.
         max_outbox_size: bytes that may wait for a client that does not read; one that has more waiting when the
@@ -43,6 +46,7 @@ class Settings:
             times the CPU and the memory of a connection without, and short messages gain little.
     """
 
+    max_head_size: int = 32 * 1024
     max_message_size: int = 1024 * 1024
     max_outbox_size: int = 1024 * 1024
     handshake_timeout: float = 10.0

@@ -19,6 +19,7 @@ from .cluster import Cluster
 from .conversation import Conversation
 from .errors import HandshakeRefusedError
 from .handlers import Handler, bind
+from .printable import printable
 from .protocol.frames import check_close
 from .protocol.messages import Message
 from .refusal import answer, install
@@ -213,7 +214,7 @@ class WebSocket:
             conversation = Conversation(self, self._current_settings(), upgrade, path_params)
             conversation.begin()
         except HandshakeRefusedError as refusal:
-            logger.warning("%s refuses %s: %s", self, request.remote_addr, refusal)
+            logger.warning("%s refuses %s: %s", self, printable(request.remote_addr or "-"), refusal)
             return answer(refusal)
         return upgrade.run(conversation)
 

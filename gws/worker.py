@@ -7,11 +7,30 @@ import functools
 from gunicorn.workers.ggevent import GeventPyWSGIWorker, PyWSGIHandler, PyWSGIServer
 
 from . import going_away, worker_start
-from .server import UpgradeHandler, UpgradeServer
+from .printable import printable
+from .server import MAX_LOG_LINE, UpgradeHandler, UpgradeServer
+
+
+def _shown(value: object) -> object:
+    return printable(value, MAX_LOG_LINE) if isinstance(value, str) else value
 
 
 class WorkerHandler(UpgradeHandler, PyWSGIHandler):
     """gunicorn's handler, with its access log, and gws's upgrade."""
+
+    def write_log(self) -> None:
+        """Write the line; of a request that is none, its first line is all that is known."""
+        nothing = {"REQUEST_METHOD": "-", "RAW_URI": self.requestline or "-", "SERVER_PROTOCOL": "-"}
+        environ = self.environ
+        known = nothing | self._address() if environ is None else environ
+        self.environ = {key: _shown(value) for key, value in known.items()}
+        try:
+            super().write_log()
+        finally:
+            self.environ = environ
+
+    def _address(self) -> dict[str, str]:
+        return {"REMOTE_ADDR": self.client_address[0]} if isinstance(self.client_address, tuple) else {}
 
 
 class WorkerServer(UpgradeServer, PyWSGIServer):

@@ -95,6 +95,7 @@ class Server(Program):
         *,
         whole: bool = False,
     ) -> None:
+        self.way = way
         program = folder / "app.py"
         source = textwrap.dedent(source)
         if not whole:

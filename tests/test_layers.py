@@ -15,6 +15,7 @@ PACKAGE = Path(__file__).parent.parent / "gws"
 
 _LAYERS = (
     "compiled",
+    "printable",
     "errors",
     "protocol",
     "protocol.masking",
@@ -66,6 +67,9 @@ _LAYERS = (
     "going_away*",
     "worker_start*",
     "upgrade*",
+    "http_head*",
+    "http_body*",
+    "http_guest*",
     "refusal*",
     "conversation*",
     "websocket",

@@ -12,6 +12,7 @@ from gws.protocol.deflate import Compression
 from gws.settings import Settings, from_config
 
 DEFAULTS: dict[str, Any] = {
+    "max_head_size": 32 * 1024,
     "max_message_size": 1024 * 1024,
     "max_outbox_size": 1024 * 1024,
     "handshake_timeout": 10,
