@@ -4,38 +4,58 @@ A client of `/web_socket?name=gordon` sends JSON: `{"type": "say", "text": "..."
 to one person, and `{"type": "disconnect"}` hangs up. A text that does not begin with "{" comes from a terminal: it is
 said to everyone as it stands, and a plain `disconnect` hangs up. The server sends JSON with a "type" too: welcome
 (who you are), people (who is here), joined, left, message, announcement, notice and error.
+
+A client that offers the subprotocols `gotham-line` and `token.` with 32 hexadecimal digits, a secret of its own, has
+its name and its id back when it calls again after a lost connection, or after a restart of the server.
 """
 
 from gevent import monkey
 
 monkey.patch_all()
 
-import itertools
+import functools
 import json
 import os
+import re
+import secrets
 import unicodedata
+from pathlib import Path
 from typing import Any
 
 from flask import Blueprint, render_template, request
 from werkzeug.exceptions import BadRequest
 
 from gws import App, WebSocket, WebSocketConnector, jsonify
+from people import GRACE, People
 
 MAX_NAME = 24
 MAX_TEXT = 2000
+
+# Codes of Close frames; those from 4000 on are an application's own (RFC 6455 §7.4.2).
+HUNG_UP = 1000
+PAGE_LEFT = 4000
+TAKEN_OVER = 4001
+
+GRACES = {HUNG_UP: 0.0, PAGE_LEFT: 3.0}
+"""Seconds that a name waits for its owner, by the code of the Close: a page that leaves may only be reloading."""
+
 CSP = "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 app = App(__file__)
 app.config["MAX_CONTENT_LENGTH"] = 64 * 1024
 pages = Blueprint("pages", __name__)
-websocket = WebSocket(app, "/web_socket")
+websocket = WebSocket(app, "/web_socket", subprotocols=["gotham-line"])
 
-people: dict[str, str] = {}
-"""The name of everyone who is here, by `ws.id`.
 
-All hear each other, but each gunicorn worker knows the names of its own people only: an application of several workers
-keeps such things in a database.
-"""
+@functools.cache
+def people_at(port: str) -> People:
+    """Return those on the line of a server, in all its workers; two servers in one folder are two lines."""
+    return People(Path(os.environ.get("STATE_DIRECTORY", app.instance_path), f"people-{port}.sqlite"))
+
+
+def people() -> People:
+    """Return those on the line of the server that this request came to."""
+    return people_at(request.environ["SERVER_PORT"])
 
 
 @pages.get("/")
@@ -54,7 +74,7 @@ def hello_world() -> str:
 @pages.get("/healthz")
 def healthz() -> dict[str, object]:
     """Say that the process works, and how many people are here."""
-    return {"status": "ok", "people": len(people)}
+    return {"status": "ok", "people": len(people().here())}
 
 
 @pages.get("/readyz")
@@ -69,7 +89,7 @@ def announce() -> dict[str, object]:
     fields = parse_object(request.get_data(as_text=True)) if request.is_json else request.form
     text = check_text(fields.get("text"))
     websocket.broadcast(jsonify({"type": "announcement", "text": text}))
-    return {"announced": text, "people": len(people)}
+    return {"announced": text, "people": len(people().here())}
 
 
 @pages.errorhandler(BadRequest)
@@ -81,13 +101,17 @@ def explain(error: BadRequest) -> tuple[dict[str, str | None], int]:
 @websocket.on("connect")
 def connect(ws: WebSocketConnector) -> dict[str, object]:
     """Welcome somebody, tell everyone, and say who is here."""
-    name = people[ws.id] = choose_name(ws.query_params.get("name", ""))
-    ws.sync_send_to(ws.id, jsonify({"type": "welcome", "id": ws.id, "name": name}))
-    ws.sync_broadcast(jsonify({"type": "joined", "id": ws.id, "name": name}))
+    name = choose_name(ws.query_params.get("name", ""))
+    me, before = people().join(name, find_token(ws) or secrets.token_hex(), ws.id)
+    if before:
+        websocket.close_connection(before, TAKEN_OVER, "You have called from elsewhere")
+    ws.state["me"] = me
+    ws.sync_send_to(ws.id, jsonify({"type": "welcome", **me._asdict()}))
+    ws.sync_broadcast(jsonify({"type": "joined", **me._asdict()}))
     if ws.query_params.get("name") == "gordon" and ws.query_params.get("desg") == "commissioner":
         ws.sync_broadcast(jsonify({"type": "announcement", "text": "Gordon authorized to login!"}))
     # Last, and so up to date: broadcasting may let others run, and nobody reaches this connection until it returns.
-    return {"type": "people", "people": [{"id": key, "name": value} for key, value in people.items()]}
+    return {"type": "people", "people": [person._asdict() for person in people().here()]}
 
 
 @websocket.on("message")
@@ -111,17 +135,23 @@ def message(ws: WebSocketConnector, msg: str | bytes) -> dict[str, object] | Non
 @websocket.on("close")
 def close(ws: WebSocketConnector) -> dict[str, object]:
     """Tell the others who has left, however that came about."""
-    ws.sync_broadcast(jsonify({"type": "left", "id": ws.id, "name": people.pop(ws.id)}))
+    me = ws.state["me"]
+    # Without a token nobody can come back.
+    grace = GRACES.get(ws.close_code or 0, GRACE) if find_token(ws) else 0.0
+    if people().leave(ws.id, grace):
+        ws.sync_broadcast(jsonify({"type": "left", **me._asdict()}))
     return {"type": "notice", "text": "Goodbye"}
 
 
 def say(ws: WebSocketConnector, text: str, to: Any) -> dict[str, object] | None:
     """Pass a text on to everyone; or to one person, and back to the sender."""
-    said = {"type": "message", "from": ws.id, "name": people[ws.id], "text": text, "to": to}
+    me = ws.state["me"]
+    said = {"type": "message", "from": me.id, "name": me.name, "text": text, "to": to}
     if to is None:
         ws.sync_broadcast(jsonify(said))
         return None
-    if to == ws.id or ws.sync_send_to(to, jsonify(said)):
+    connection = people().find(to)
+    if connection and (connection == ws.id or ws.sync_send_to(connection, jsonify(said))):
         return said
     raise BadRequest('nobody here has the id in "to"')
 
@@ -145,12 +175,15 @@ def check_text(text: object) -> str:
 
 
 def choose_name(wish: str) -> str:
-    """Make a name that is short, visible and nobody else's: a second "gordon" becomes "gordon 2"."""
+    """Make a name that is short and visible."""
     visible = "".join(char if char.isprintable() else " " for char in unicodedata.normalize("NFKC", wish))
-    name = " ".join(visible.split())[:MAX_NAME].strip() or "citizen"
-    taken = {other.casefold() for other in people.values()}
-    candidates = itertools.chain([name], (f"{name} {number}" for number in itertools.count(2)))
-    return next(candidate for candidate in candidates if candidate.casefold() not in taken)
+    return " ".join(visible.split())[:MAX_NAME].strip() or "citizen"
+
+
+def find_token(ws: WebSocketConnector) -> str | None:
+    """Find a page's token among its subprotocols: no other header is a page's to set, and URLs are logged."""
+    found = re.search(r"\btoken\.([0-9a-f]{32})\b", ws.headers.get("Sec-WebSocket-Protocol", ""))
+    return found and found[1]
 
 
 app.register_blueprint(pages)

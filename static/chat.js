@@ -5,6 +5,8 @@
 
 const FIRST_DELAY = 500; // milliseconds to the first attempt to reconnect; each further one waits twice as long
 const LONGEST_DELAY = 15_000;
+const PAGE_LEFT = 4000; // the codes of app.py's Close frames
+const TAKEN_OVER = 4001;
 const MOST_ENTRIES = 500; // kept in the conversation, so that a long night on the line does not slow the page down
 
 const byId = (id) => document.getElementById(id);
@@ -12,23 +14,33 @@ const nameInput = byId("name");
 const textInput = byId("text");
 const choices = byId("choices");
 const log = byId("log");
+const invitation = byId("invitation");
 
+let token = newToken(); // what proves to the server, after a lost connection, that this page had its name
+let name = ""; // the one wished for, then the one given
 let socket = null; // null when the visitor has not connected, or has left
 let retry = 0; // the timer of the next attempt
 let attempts = 0; // that failed since the last welcome
-let me = null; // this connection's id, once welcomed
-let people = new Map(); // everyone here: name by id
+let me = null; // this visitor's id, once welcomed; the same after a lost connection
+let people = new Map(); // everyone here: name by id; empty while not connected
 let recipient = null; // {id, name} of the one to talk to; null is everyone
+let atEnd = true; // whether the newest entry is in view
+let unread = 0; // messages that have come while it was not
 
 // The connection
 
 function connect() {
   const query = new URLSearchParams(location.search); // /?desg=commissioner is for the server
-  query.set("name", nameInput.value.trim());
+  query.set("name", name);
   const scheme = location.protocol === "https:" ? "wss:" : "ws:";
-  socket = new WebSocket(`${scheme}//${location.host}/web_socket?${query}`);
+  // The token is no part of the URL, which servers write into their logs.
+  socket = new WebSocket(`${scheme}//${location.host}/web_socket?${query}`, ["gotham-line", `token.${token}`]);
   socket.addEventListener("message", hear);
   socket.addEventListener("close", reconnect);
+}
+
+function newToken() {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 function hear(event) {
@@ -39,10 +51,8 @@ function hear(event) {
 
 function reconnect(event) {
   if (event.target !== socket) return;
-  if (event.code === 1000) {
-    leave("The server has hung up");
-    return;
-  }
+  if (event.code === 1000) return leave("The server has hung up. Goodbye!");
+  if (event.code === TAKEN_OVER) return leave("You are on the line in another window");
   if (attempts === 0) show("event", me ? "The connection is lost" : "Nobody answers");
   forgetPeople();
   setState("waiting", "Reconnecting…");
@@ -58,6 +68,7 @@ function leave(status) {
   socket = null;
   attempts = 0;
   recipient = null;
+  me = null;
   forgetPeople();
   setState("offline", status);
   nameInput.focus();
@@ -76,24 +87,28 @@ function setState(state, status) {
 // What the server says, by type
 
 const receive = {
-  welcome({ id, name }) {
-    me = id;
+  welcome(person) {
+    const back = person.id === me;
+    me = person.id;
+    name = person.name;
     attempts = 0;
     setState("online", `Connected as ${name}`);
+    show("event", back ? "You are back on the line" : "You are on the line");
   },
   people(message) {
-    people = new Map(message.people.map(({ id, name }) => [id, name]));
+    people = new Map(message.people.map((person) => [person.id, person.name]));
     showPeople();
   },
-  joined({ id, name }) {
-    people.set(id, name);
+  joined(person) {
+    if (people.size === 0) return; // it is oneself, or somebody of the list that comes next
+    // Who is here already has another connection now, perhaps because a page was loaded again.
+    if (!people.has(person.id)) show("event", `${person.name} has joined`);
+    people.set(person.id, person.name);
     showPeople();
-    show("event", id === me ? "You are on the line" : `${name} has joined`);
   },
-  left({ id, name }) {
-    people.delete(id);
+  left(person) {
+    if (people.delete(person.id)) show("event", `${person.name} has left`);
     showPeople();
-    show("event", `${name} has left`);
   },
   message({ from, name, text, to }) {
     const who = from === me ? "You" : name;
@@ -103,9 +118,6 @@ const receive = {
   announcement({ text }) {
     show("announcement", text, "Announcement");
   },
-  notice({ text }) {
-    show("event", text);
-  },
   error({ text }) {
     show("error", text, "Not understood");
   },
@@ -114,20 +126,31 @@ const receive = {
 // What the visitor sees
 
 function show(kind, text, who = "", note = "") {
-  const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 48;
   const entry = byId("entry").content.cloneNode(true).firstElementChild;
   entry.className = kind;
   entry.querySelector(".who").textContent = who;
   entry.querySelector(".note").textContent = note;
   entry.querySelector("time").textContent = new Date().toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
   entry.querySelector(".text").textContent = text;
-  log.append(entry);
+  invitation.before(entry);
   if (log.childElementCount > MOST_ENTRIES) log.firstElementChild.remove();
-  if (atEnd) log.scrollTop = log.scrollHeight;
+  if (atEnd || entry.matches(".mine")) showNewest();
+  else if (kind !== "event") showUnread(unread + 1);
+}
+
+function showNewest() {
+  log.scrollTop = log.scrollHeight;
+  atEnd = true;
+  showUnread(0);
+}
+
+function showUnread(count) {
+  unread = count;
+  byId("unread").hidden = count === 0;
+  byId("unread").textContent = `${count} new message${count === 1 ? "" : "s"}`;
 }
 
 function forgetPeople() {
-  me = null;
   people.clear();
   showPeople();
 }
@@ -151,6 +174,9 @@ function showPeople() {
   }
   const own = choices.querySelector(":disabled");
   if (own) choices.append(own.parentElement);
+  invitation.hidden = people.size !== 1;
+  byId("second").href = `?name=${name.toLowerCase() === "gordon" ? "batman" : "gordon"}`;
+  if (atEnd) showNewest();
   showRecipient();
 }
 
@@ -160,7 +186,7 @@ function choose(someone) {
 }
 
 function showRecipient() {
-  const gone = me !== null && recipient !== null && !people.has(recipient.id);
+  const gone = people.size > 0 && recipient !== null && !people.has(recipient.id);
   for (const { firstElementChild: input } of choices.children) {
     input.checked = input.value === (recipient?.id ?? "");
     input.parentElement.classList.toggle("gone", gone && input.checked);
@@ -169,16 +195,21 @@ function showRecipient() {
   if (gone) label = `${recipient.name} has left: choose whom to talk to`;
   byId("text-label").textContent = label;
   byId("say-form").classList.toggle("private", recipient !== null);
-  byId("send").disabled = !me || gone;
+  byId("send").disabled = people.size === 0 || gone;
 }
 
 // What the visitor does
 
-byId("join-form").addEventListener("submit", (event) => {
-  event.preventDefault();
+function call(wish) {
+  name = wish;
   setState("waiting", "Connecting…");
   textInput.focus();
   connect();
+}
+
+byId("join-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  call(nameInput.value.trim());
 });
 
 byId("say-form").addEventListener("submit", (event) => {
@@ -189,7 +220,7 @@ byId("say-form").addEventListener("submit", (event) => {
   textInput.value = "";
 });
 
-byId("disconnect").addEventListener("click", () => leave("You have hung up"));
+byId("disconnect").addEventListener("click", () => leave("You have hung up. Goodbye!"));
 
 addEventListener("online", () => {
   if (document.body.dataset.state === "waiting" && socket.readyState === WebSocket.CLOSED) {
@@ -198,5 +229,40 @@ addEventListener("online", () => {
   }
 });
 
-nameInput.value = new URLSearchParams(location.search).get("name") ?? "";
+byId("unread").addEventListener("click", () => {
+  showNewest();
+  log.focus();
+});
+
+log.addEventListener("scroll", () => {
+  atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 48;
+  if (atEnd) showUnread(0);
+});
+
+new ResizeObserver(() => atEnd && showNewest()).observe(log); // a telephone's keyboard comes and goes
+
+// A page that is loaded again goes on as who it was. The browser keeps that only from one page to the next: a tab that
+// is duplicated meanwhile is somebody else.
+
+const KEPT = "gotham-line";
+
+function storage() {
+  try {
+    return sessionStorage;
+  } catch {
+    return null; // the visitor's browser keeps nothing
+  }
+}
+
+addEventListener("pagehide", () => {
+  storage()?.setItem(KEPT, JSON.stringify({ token, ...(socket && { name, href: location.href }) }));
+  socket?.close(PAGE_LEFT);
+});
+
+addEventListener("pageshow", () => storage()?.removeItem(KEPT));
+
+const kept = JSON.parse(storage()?.getItem(KEPT) ?? "{}");
+token = kept.token ?? token;
+nameInput.value = new URLSearchParams(location.search).get("name") ?? kept.name ?? "";
 showPeople();
+if (kept.href === location.href) call(kept.name);

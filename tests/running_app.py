@@ -8,13 +8,14 @@ import socket
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 from websockets.sync.client import connect as connect_to
+from websockets.typing import Subprotocol
 
 from .program import DEADLINE, Program
 
@@ -35,17 +36,26 @@ class RunningApp(Program):
     """app.py in a process of its own.
 
     Args:
-        folder: where its log goes.
+        folder: where its log goes, and who is on the line.
         way: a key of `COMMANDS`.
         host: an address of the loopback network.
         port: 0 is one that is free.
+        options: more of gunicorn's.
     """
 
-    def __init__(self, folder: Path, way: str = "python", host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        way: str = "python",
+        host: str = "127.0.0.1",
+        port: int = 0,
+        options: Sequence[str] = (),
+    ) -> None:
         command = list(COMMANDS[way])
         if way != "python":
-            command += ["--bind", f"{host}:{port}", "--no-control-socket"]
-        super().__init__(command, folder, ROOT, {"HOST": host, "PORT": str(port)})
+            command += ["--bind", f"{host}:{port}", "--no-control-socket", *options]
+        environment = {"HOST": host, "PORT": str(port), "STATE_DIRECTORY": str(folder)}
+        super().__init__(command, folder, ROOT, environment)
 
     def post(self, path: str, body: bytes, mimetype: str) -> tuple[int, dict[str, Any]]:
         """The status and the JSON of an answer."""
@@ -130,11 +140,17 @@ class Line:
     def __exit__(self, *_: object) -> None:
         self._connections.close()
 
-    def connect(self, query: str = "") -> Caller:
-        """Connect, and read as far as the caller's own name."""
+    def connect(self, query: str = "", token: str | None = None) -> Caller:
+        """Connect, perhaps as a page that has a token, and read as far as the caller's own name."""
         url = f"ws://{self.app.address}/web_socket{query}"
         # Without a bound: a caller that is not heard in the test must still see the Close behind what it was told.
-        connection = connect_to(url, open_timeout=DEADLINE, close_timeout=DEADLINE, max_queue=None)
+        connection = connect_to(
+            url,
+            subprotocols=[Subprotocol("gotham-line"), Subprotocol(f"token.{token}")] if token else None,
+            open_timeout=DEADLINE,
+            close_timeout=DEADLINE,
+            max_queue=None,
+        )
         return Caller(self._connections.enter_context(connection))
 
     def call(self, query: str = "") -> Caller:
