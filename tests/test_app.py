@@ -9,6 +9,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 
@@ -20,6 +21,8 @@ NO_TEXT = '"text" must be given and have 1 to 2000 characters'
 NO_TYPE = '"type" must be "say" or "disconnect"'
 NOBODY = 'nobody here has the id in "to"'
 BINARY = "messages are text, not binary"
+
+TOKEN = "0123456789abcdef" * 2
 
 
 @pytest.fixture(scope="module")
@@ -165,6 +168,60 @@ def test_a_name_is_free_again_once_its_owner_has_left(line: Line) -> None:
     line.call("?name=joker").connection.close()
     wait_for(lambda: line.app.people() == 0, "the joker to leave")
     assert line.connect("?name=joker").name == "joker"
+
+
+def test_who_proves_to_have_had_a_name_gets_it_back_and_nobody_else_does(line: Line) -> None:
+    batman, robin = line.call("?name=batman"), line.connect("?name=robin", TOKEN)
+    assert robin.connection.subprotocol == "gotham-line"
+    robin.lose_connection()
+    assert [batman.hear()["type"] for _ in range(2)] == ["joined", "left"]
+    assert line.app.people() == 1
+    assert line.connect("?name=robin").name == "robin 2"
+    assert line.connect("?name=Robin", TOKEN[::-1]).name == "Robin 3"
+    back = line.connect("?name=robin", TOKEN)
+    assert back.person == robin.person
+    batman.ask(type="say", text="Holy smoke!", to=robin.id)
+    assert back.hear()["type"] == "people"
+    assert back.hear() == said(batman, "Holy smoke!", robin.id)
+    back.connection.close()
+
+
+def test_who_calls_again_takes_over_from_the_connection_that_has_not_ended(line: Line) -> None:
+    batman, robin = line.call("?name=batman"), line.connect("?name=robin", TOKEN)
+    again = line.connect("?name=robin", TOKEN)
+    robin.hear_rest()
+    assert (robin.connection.close_code, robin.connection.close_reason) == (
+        4001,
+        "You have called from elsewhere",
+    )
+    assert again.hear() == {"type": "people", "people": [batman.person, robin.person]}
+    again.send("It is me")
+    heard = [batman.hear() for _ in range(3)]
+    assert heard == [{"type": "joined", **robin.person}] * 2 + [said(again, "It is me")], "nobody has left"
+    again.connection.close()
+
+
+def test_somebodys_other_name_is_taken_over_by_neither(line: Line) -> None:
+    batman, robin = line.connect("?name=batman", TOKEN), line.connect("?name=robin", TOKEN)
+    robin.send("still there?")
+    assert [batman.hear()["type"] for _ in range(3)] == ["people", "joined", "message"]
+    for caller in (batman, robin):
+        caller.connection.close()
+
+
+@pytest.mark.parametrize(("code", "name"), [(1000, "robin"), (4000, "robin 2"), (1001, "robin 2")])
+def test_a_name_waits_for_a_page_unless_it_hung_up(tmp_path: Path, code: int, name: str) -> None:
+    with running_app(tmp_path) as app, Line(app) as line:
+        line.connect("?name=robin", TOKEN).connection.close(code)
+        wait_for(lambda: app.people() == 0, "robin to leave")
+        assert line.connect("?name=robin").name == name
+
+
+def test_a_page_that_was_closed_gives_its_name_back_after_a_moment(tmp_path: Path) -> None:
+    with running_app(tmp_path) as app, Line(app) as line:
+        line.connect("?name=robin", TOKEN).connection.close(4000)
+        wait_for(lambda: app.people() == 0, "robin to leave")
+        wait_for(lambda: line.connect("?name=robin").name == "robin", "the name to be free")
 
 
 def test_gordon_is_announced_when_he_logs_in(line: Line) -> None:
@@ -354,6 +411,46 @@ def test_it_runs_each_way_and_says_goodbye_when_it_is_stopped(tmp_path: Path, wa
             assert caller.connection.close_code == 1001
         assert app.wait() == 0
         assert "Traceback" not in app.log()
+
+
+@pytest.mark.parametrize("way", ["worker", "geventwebsocket"])
+def test_several_workers_are_one_line(tmp_path: Path, way: str) -> None:
+    options = ["--workers", "2", "--access-logfile", "-"]
+    with running_app(tmp_path, way, options=options) as app, Line(app) as line:
+        wait_for(lambda: is_ready(app), "the workers to hear each other")
+        tokens = [f"{number:032x}" for number in range(8)]
+        callers = [line.connect("?name=joker", token) for token in tokens]
+        assert {caller.name for caller in callers} == {"joker"} | {
+            f"joker {number}" for number in range(2, 9)
+        }
+        assert app.people() == 8
+        again = [
+            line.connect(f"?{urlencode({'name': caller.name})}", token)
+            for caller, token in zip(callers, tokens, strict=True)
+        ]
+        for old, new in zip(callers, again, strict=True):
+            assert new.person == old.person, "whichever worker it came to"
+            old.hear_rest()
+            assert old.connection.close_code == 4001
+        last = again[-1]
+        assert last.hear() == {"type": "people", "people": [caller.person for caller in again]}
+        for caller in again[:-1]:
+            last.ask(type="say", text="psst", to=caller.id)
+            while caller.hear() != said(last, "psst", caller.id):
+                pass  # it has heard others join
+        assert app.people() == 8
+        # gevent-websocket's handler logs no WebSocket.
+        assert "/web_socket?name=joker" in app.log() or way == "geventwebsocket"
+        assert not any(token in app.log() for token in tokens), "a token is a secret"
+
+
+def is_ready(app: RunningApp) -> bool:
+    """Whether the workers hear each other."""
+    try:
+        return bool(json.loads(app.get("/readyz"))["ready"])
+    except urllib.error.HTTPError as refusal:
+        refusal.close()
+        return False
 
 
 def test_host_and_port_of_the_environment_are_honoured(tmp_path: Path) -> None:

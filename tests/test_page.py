@@ -525,11 +525,12 @@ def test_the_hint_at_new_messages_goes_when_they_are_reached_without_it(visit: V
     robin = line.connect("?name=robin")
     log, button = batman.page.get_by_role("log"), batman.page.get_by_role("button", name="new message")
     robin.send("Holy smoke! \n" * 40)
-    for scroll_down in (
+    ways: list[Callable[[], None]] = [
         lambda: batman.page.keyboard.press("End"),
         lambda: batman.say("My own words are always in view"),
         lambda: button.press("Enter"),
-    ):
+    ]
+    for scroll_down in ways:
         log.focus()
         batman.page.keyboard.press("Home")
         wait_for(lambda: log.evaluate("(log) => log.scrollTop === 0"), "the first entry to be in view")
