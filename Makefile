@@ -104,4 +104,4 @@ $(VENV)/.installed-for-tests: $(VENV)/.installed $(HOT) | compiler
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info gws/*.so gws/protocol/*.so .coverage .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) instance build dist *.egg-info gws/*.so gws/protocol/*.so .coverage .mypy_cache .pytest_cache .ruff_cache

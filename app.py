@@ -5,8 +5,8 @@ to one person, and `{"type": "disconnect"}` hangs up. A text that does not begin
 said to everyone as it stands, and a plain `disconnect` hangs up. The server sends JSON with a "type" too: welcome
 (who you are), people (who is here), joined, left, message, announcement, notice and error.
 
-A client that offers the subprotocols `gotham-line` and `token.` with 32 hexadecimal digits, a secret of its own, has
-its name and its id back when it calls again after a lost connection, or after a restart of the server.
+A client with a cookie `caller`, a secret, that says `page=...` in the query as well has its name and its id back when
+it calls again after a lost connection, or after a restart of the server.
 """
 
 from gevent import monkey
@@ -16,13 +16,12 @@ monkey.patch_all()
 import functools
 import json
 import os
-import re
 import secrets
 import unicodedata
 from pathlib import Path
 from typing import Any
 
-from flask import Blueprint, render_template, request
+from flask import Blueprint, Response, make_response, render_template, request
 from werkzeug.exceptions import BadRequest
 
 from gws import App, WebSocket, WebSocketConnector, jsonify
@@ -44,7 +43,7 @@ CSP = "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none
 app = App(__file__)
 app.config["MAX_CONTENT_LENGTH"] = 64 * 1024
 pages = Blueprint("pages", __name__)
-websocket = WebSocket(app, "/web_socket", subprotocols=["gotham-line"])
+websocket = WebSocket(app, "/web_socket")
 
 
 @functools.cache
@@ -59,10 +58,15 @@ def people() -> People:
 
 
 @pages.get("/")
-def chat() -> tuple[str, dict[str, str]]:
+def chat() -> Response:
     """Show the page to chat from, which may load this application's own files and nothing else."""
-    page = render_template("chat.html", max_name=MAX_NAME, max_text=MAX_TEXT)
-    return page, {"Content-Security-Policy": CSP}
+    response = make_response(render_template("chat.html", max_name=MAX_NAME, max_text=MAX_TEXT))
+    response.headers["Content-Security-Policy"] = CSP
+    if "caller" not in request.cookies:
+        response.set_cookie(
+            "caller", secrets.token_hex(), httponly=True, samesite="Lax", secure=request.is_secure
+        )
+    return response
 
 
 @pages.get("/hello_world")
@@ -181,9 +185,9 @@ def choose_name(wish: str) -> str:
 
 
 def find_token(ws: WebSocketConnector) -> str | None:
-    """Find a page's token among its subprotocols: no other header is a page's to set, and URLs are logged."""
-    found = re.search(r"\btoken\.([0-9a-f]{32})\b", ws.headers.get("Sec-WebSocket-Protocol", ""))
-    return found and found[1]
+    """Find what nobody else knows of a page: its browser's secret, and which of the browser's pages it is."""
+    caller, page = ws.cookies.get("caller"), ws.query_params.get("page")
+    return f"{caller} {page}" if caller and page else None
 
 
 app.register_blueprint(pages)

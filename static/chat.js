@@ -16,7 +16,7 @@ const choices = byId("choices");
 const log = byId("log");
 const invitation = byId("invitation");
 
-let token = newToken(); // what proves to the server, after a lost connection, that this page had its name
+let page = newId(); // which of the browser's pages this is: with a cookie it proves that a name was this page's
 let name = ""; // the one wished for, then the one given
 let socket = null; // null when the visitor has not connected, or has left
 let retry = 0; // the timer of the next attempt
@@ -32,15 +32,15 @@ let unread = 0; // messages that have come while it was not
 function connect() {
   const query = new URLSearchParams(location.search); // /?desg=commissioner is for the server
   query.set("name", name);
+  query.set("page", page);
   const scheme = location.protocol === "https:" ? "wss:" : "ws:";
-  // The token is no part of the URL, which servers write into their logs.
-  socket = new WebSocket(`${scheme}//${location.host}/web_socket?${query}`, ["gotham-line", `token.${token}`]);
+  socket = new WebSocket(`${scheme}//${location.host}/web_socket?${query}`);
   socket.addEventListener("message", hear);
   socket.addEventListener("close", reconnect);
 }
 
-function newToken() {
-  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+function newId() {
+  return crypto.getRandomValues(new Uint32Array(3)).join("-"); // `randomUUID` is there with https only
 }
 
 function hear(event) {
@@ -255,14 +255,14 @@ function storage() {
 }
 
 addEventListener("pagehide", () => {
-  storage()?.setItem(KEPT, JSON.stringify({ token, ...(socket && { name, href: location.href }) }));
+  storage()?.setItem(KEPT, JSON.stringify({ page, ...(socket && { name, href: location.href }) }));
   socket?.close(PAGE_LEFT);
 });
 
 addEventListener("pageshow", () => storage()?.removeItem(KEPT));
 
 const kept = JSON.parse(storage()?.getItem(KEPT) ?? "{}");
-token = kept.token ?? token;
+page = kept.page ?? page;
 nameInput.value = new URLSearchParams(location.search).get("name") ?? kept.name ?? "";
 showPeople();
 if (kept.href === location.href) call(kept.name);

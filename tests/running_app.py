@@ -15,7 +15,6 @@ from typing import Any
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 from websockets.sync.client import connect as connect_to
-from websockets.typing import Subprotocol
 
 from .program import DEADLINE, Program
 
@@ -140,13 +139,13 @@ class Line:
     def __exit__(self, *_: object) -> None:
         self._connections.close()
 
-    def connect(self, query: str = "", token: str | None = None) -> Caller:
-        """Connect, perhaps as a page that has a token, and read as far as the caller's own name."""
+    def connect(self, query: str = "", secret: str = "") -> Caller:
+        """Connect, perhaps as a browser that has a secret, and read as far as the caller's own name."""
         url = f"ws://{self.app.address}/web_socket{query}"
         # Without a bound: a caller that is not heard in the test must still see the Close behind what it was told.
         connection = connect_to(
             url,
-            subprotocols=[Subprotocol("gotham-line"), Subprotocol(f"token.{token}")] if token else None,
+            additional_headers={"Cookie": f"caller={secret}"} if secret else None,
             open_timeout=DEADLINE,
             close_timeout=DEADLINE,
             max_queue=None,

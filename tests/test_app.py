@@ -22,7 +22,7 @@ NO_TYPE = '"type" must be "say" or "disconnect"'
 NOBODY = 'nobody here has the id in "to"'
 BINARY = "messages are text, not binary"
 
-TOKEN = "0123456789abcdef" * 2
+SECRET = "0123456789abcdef" * 2
 
 
 @pytest.fixture(scope="module")
@@ -171,14 +171,14 @@ def test_a_name_is_free_again_once_its_owner_has_left(line: Line) -> None:
 
 
 def test_who_proves_to_have_had_a_name_gets_it_back_and_nobody_else_does(line: Line) -> None:
-    batman, robin = line.call("?name=batman"), line.connect("?name=robin", TOKEN)
-    assert robin.connection.subprotocol == "gotham-line"
+    batman, robin = line.call("?name=batman"), line.connect("?name=robin&page=1", SECRET)
     robin.lose_connection()
     assert [batman.hear()["type"] for _ in range(2)] == ["joined", "left"]
     assert line.app.people() == 1
     assert line.connect("?name=robin").name == "robin 2"
-    assert line.connect("?name=Robin", TOKEN[::-1]).name == "Robin 3"
-    back = line.connect("?name=robin", TOKEN)
+    assert line.connect("?name=Robin&page=1", SECRET[::-1]).name == "Robin 3"
+    assert line.connect("?name=robin&page=2", SECRET).name == "robin 4", "it is another page of the browser"
+    back = line.connect("?name=robin&page=1", SECRET)
     assert back.person == robin.person
     batman.ask(type="say", text="Holy smoke!", to=robin.id)
     assert back.hear()["type"] == "people"
@@ -187,8 +187,8 @@ def test_who_proves_to_have_had_a_name_gets_it_back_and_nobody_else_does(line: L
 
 
 def test_who_calls_again_takes_over_from_the_connection_that_has_not_ended(line: Line) -> None:
-    batman, robin = line.call("?name=batman"), line.connect("?name=robin", TOKEN)
-    again = line.connect("?name=robin", TOKEN)
+    batman, robin = line.call("?name=batman"), line.connect("?name=robin&page=1", SECRET)
+    again = line.connect("?name=robin&page=1", SECRET)
     robin.hear_rest()
     assert (robin.connection.close_code, robin.connection.close_reason) == (
         4001,
@@ -202,7 +202,7 @@ def test_who_calls_again_takes_over_from_the_connection_that_has_not_ended(line:
 
 
 def test_somebodys_other_name_is_taken_over_by_neither(line: Line) -> None:
-    batman, robin = line.connect("?name=batman", TOKEN), line.connect("?name=robin", TOKEN)
+    batman, robin = line.connect("?name=batman&page=1", SECRET), line.connect("?name=robin&page=1", SECRET)
     robin.send("still there?")
     assert [batman.hear()["type"] for _ in range(3)] == ["people", "joined", "message"]
     for caller in (batman, robin):
@@ -212,14 +212,14 @@ def test_somebodys_other_name_is_taken_over_by_neither(line: Line) -> None:
 @pytest.mark.parametrize(("code", "name"), [(1000, "robin"), (4000, "robin 2"), (1001, "robin 2")])
 def test_a_name_waits_for_a_page_unless_it_hung_up(tmp_path: Path, code: int, name: str) -> None:
     with running_app(tmp_path) as app, Line(app) as line:
-        line.connect("?name=robin", TOKEN).connection.close(code)
+        line.connect("?name=robin&page=1", SECRET).connection.close(code)
         wait_for(lambda: app.people() == 0, "robin to leave")
         assert line.connect("?name=robin").name == name
 
 
 def test_a_page_that_was_closed_gives_its_name_back_after_a_moment(tmp_path: Path) -> None:
     with running_app(tmp_path) as app, Line(app) as line:
-        line.connect("?name=robin", TOKEN).connection.close(4000)
+        line.connect("?name=robin&page=1", SECRET).connection.close(4000)
         wait_for(lambda: app.people() == 0, "robin to leave")
         wait_for(lambda: line.connect("?name=robin").name == "robin", "the name to be free")
 
@@ -418,15 +418,15 @@ def test_several_workers_are_one_line(tmp_path: Path, way: str) -> None:
     options = ["--workers", "2", "--access-logfile", "-"]
     with running_app(tmp_path, way, options=options) as app, Line(app) as line:
         wait_for(lambda: is_ready(app), "the workers to hear each other")
-        tokens = [f"{number:032x}" for number in range(8)]
-        callers = [line.connect("?name=joker", token) for token in tokens]
+        secrets = [f"{number:032x}" for number in range(8)]
+        callers = [line.connect("?name=joker&page=1", secret) for secret in secrets]
         assert {caller.name for caller in callers} == {"joker"} | {
             f"joker {number}" for number in range(2, 9)
         }
         assert app.people() == 8
         again = [
-            line.connect(f"?{urlencode({'name': caller.name})}", token)
-            for caller, token in zip(callers, tokens, strict=True)
+            line.connect(f"?{urlencode({'name': caller.name, 'page': 1})}", secret)
+            for caller, secret in zip(callers, secrets, strict=True)
         ]
         for old, new in zip(callers, again, strict=True):
             assert new.person == old.person, "whichever worker it came to"
@@ -441,7 +441,7 @@ def test_several_workers_are_one_line(tmp_path: Path, way: str) -> None:
         assert app.people() == 8
         # gevent-websocket's handler logs no WebSocket.
         assert "/web_socket?name=joker" in app.log() or way == "geventwebsocket"
-        assert not any(token in app.log() for token in tokens), "a token is a secret"
+        assert not any(secret in app.log() for secret in secrets), "what proves whose name it is"
 
 
 def is_ready(app: RunningApp) -> bool:
