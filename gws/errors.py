@@ -6,8 +6,8 @@ from typing import Final
 
 from .printable import MAX_LENGTH, printable
 
-MAX_MESSAGE: Final = 2 * MAX_LENGTH
-"""Characters of a refusal: an origin, and what it was compared with."""
+MAX_MESSAGE: Final = 3 * MAX_LENGTH
+"""Characters of a refusal: an origin, what it was compared with, and a sentence."""
 
 
 class GwsError(Exception):

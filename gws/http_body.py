@@ -28,8 +28,8 @@ MAX_TRAILERS: Final = 8 * 1024
 """Bytes behind the last chunk; they are read and dropped."""
 
 PATIENCE: Final = 20.0
-"""Seconds for which the application may wait for a body, and one more for each `LEAST_RATE` bytes that have come: what
-Apache gives a client (mod_reqtimeout: body=20,MinRate=500), and a bad telephone line keeps up with."""
+"""Seconds to wait for a client that is slower than `LEAST_RATE`: what Apache gives one (mod_reqtimeout:
+body=20,MinRate=500), and a bad telephone line keeps up with."""
 LEAST_RATE: Final = 500
 """Bytes a second."""
 
@@ -46,7 +46,7 @@ _TRAILER = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[^\0-\x08\n-\x1f\x7f]*\r\n
 
 
 class Turn:
-    """Lets the others have theirs.
+    """Let the others have theirs.
 
     gevent's sockets wait only when nothing has come, and a client may see to it that something always has.
     """
@@ -60,6 +60,27 @@ class Turn:
             # Not 0, which may resume before the sockets are polled.
             gevent.sleep(1e-6)
             self._began = time.monotonic()
+
+
+class Patience:
+    """Bounds how long a client is waited for: it may use up `PATIENCE`, and earns it back at `LEAST_RATE`.
+
+    Attributes:
+        left: seconds that it may still be waited for.
+    """
+
+    def __init__(self) -> None:
+        self.left = self._most = PATIENCE
+        self._seconds_a_byte = 1 / LEAST_RATE
+
+    def count(self, waited: float, size: int) -> None:
+        """Count seconds of waiting, and the bytes that have moved in them."""
+        self.left = min(self._most, self.left - waited + size * self._seconds_a_byte)
+
+    def limit(self, seconds: float) -> None:
+        """Wait no longer than this from now on, whatever comes."""
+        self.left = min(self.left, seconds)
+        self._seconds_a_byte = 0.0
 
 
 class Body(io.BufferedIOBase):
@@ -96,8 +117,7 @@ class Body(io.BufferedIOBase):
         self.error: Exception | None = None
         """Why it cannot be."""
         self._extensions = 0
-        self._patience = PATIENCE
-        self._seconds_a_byte = 1 / LEAST_RATE
+        self._patience = Patience()
 
     def readable(self) -> bool:
         """It is."""
@@ -148,7 +168,7 @@ class Body(io.BufferedIOBase):
             if not piece:
                 self._fail("the client closed before the end of the request's body")
             self._left -= len(piece)
-            self._patience += len(piece) * self._seconds_a_byte
+            self._patience.count(0, len(piece))
             if not self._left:
                 self._end_chunk()
         return piece
@@ -159,7 +179,7 @@ class Body(io.BufferedIOBase):
         began = time.monotonic()
         late = RequestTimeout("the request's body came too slowly")
         try:
-            with self._waiting(late), gevent.Timeout(max(self._patience, 0.001), late):
+            with self._waiting(late), gevent.Timeout(max(self._patience.left, 0.001), late):
                 yield
         except RequestTimeout as error:
             if error is late:
@@ -173,7 +193,7 @@ class Body(io.BufferedIOBase):
             self.error = BadRequest(f"the request's body broke off: {error}")
             raise self.error from error
         finally:
-            self._patience -= time.monotonic() - began
+            self._patience.count(time.monotonic() - began, 0)
 
     def _begin_chunk(self) -> None:
         """Read the line before a chunk (RFC 9112 §7.1), and what is behind the last one."""
@@ -212,7 +232,7 @@ class Body(io.BufferedIOBase):
         """
         if self.is_complete or self.error is not None or self._send_continue is not None:
             return
-        self._patience, self._seconds_a_byte = min(self._patience, DISCARD_TIMEOUT), 0.0
+        self._patience.limit(DISCARD_TIMEOUT)
         left = DISCARD_SIZE
         # Nobody waits for it: what goes wrong only ends the connection.
         with suppress(BadRequest, RequestTimeout):

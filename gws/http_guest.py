@@ -5,6 +5,7 @@ That server has parsed the head by then. How a body is read, and when the others
 
 from __future__ import annotations
 
+import logging
 import weakref
 from collections.abc import Callable, Iterable, MutableMapping
 from contextlib import nullcontext
@@ -16,6 +17,7 @@ from gevent.pywsgi import Input
 from werkzeug.exceptions import RequestHeaderFieldsTooLarge
 
 from .http_body import Body, Turn
+from .printable import printable
 from .settings import from_config
 from .upgrade import ENVIRON_KEY
 
@@ -23,9 +25,21 @@ _turns: MutableMapping[Any, Turn] = weakref.WeakKeyDictionary()
 """By the greenlet that serves a TCP connection."""
 
 
+class _Printable(logging.Filter):
+    """Escape what a stranger has sent in the lines of somebody else's log."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = printable(record.getMessage()), None
+        return True
+
+
+_printable = _Printable()
+
+
 def guarded(app: Flask) -> Callable[[dict[str, Any], Any], Iterable[bytes]]:
     """Return the application's WSGI callable, which guards itself under another pywsgi server than gws's."""
     wsgi_app: Any = app.wsgi_app
+    logging.getLogger("geventwebsocket.handler").addFilter(_printable)
 
     def application(environ: dict[str, Any], start_response: Any) -> Any:
         body: Any = environ.get("wsgi.input")

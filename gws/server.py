@@ -23,7 +23,7 @@ from werkzeug.exceptions import HTTPException
 
 from . import going_away, http_head, node
 from .backplane.contract import BackplaneError
-from .http_body import PIECE_SIZE, Body, Turn
+from .http_body import PIECE_SIZE, Body, Patience, Turn
 from .http_head import BadHeadError
 from .hub_io import counters
 from .printable import printable
@@ -34,8 +34,6 @@ logger = logging.getLogger("gws")
 
 LAST_REQUEST: Final = 1.0
 """Seconds for a request to arrive, or to go on, on a connection that is there when the process is told to stop."""
-SEND_TIMEOUT: Final = 30.0
-"""Seconds for a client to read some of its answer; gunicorn's graceful timeout, and half of nginx's send_timeout."""
 LINGER: Final = 1.0
 """Seconds to read on behind the last answer, and the bytes of that."""
 LINGER_SIZE: Final = 1024 * 1024
@@ -50,6 +48,8 @@ class UpgradeHandler(WSGIHandler):
     _head_deadline: gevent.Timeout | None = None
     _is_conversing = False
     _turn: Turn
+    _patience: Patience
+    """With a client that does not read its answer."""
     wsgi_input: Any
     content_length: Any
 
@@ -71,6 +71,7 @@ class UpgradeHandler(WSGIHandler):
         """Serve one request, of which nothing is left of the one before."""
         if self.requestline is not None:
             self._turn.end()
+        self._patience = Patience()
         self.environ = self.wsgi_input = self.status = self._orig_status = None
         self.headers = OldMessage()
         self.response_headers = []
@@ -179,14 +180,19 @@ class UpgradeHandler(WSGIHandler):
         self.response_length = 0
 
     def _sendall(self, data: bytes) -> None:
-        """Send a part of the answer, for as long as the client takes some of it in each `SEND_TIMEOUT` seconds."""
+        """Send a part of the answer to a client that reads it at `LEAST_RATE` or faster."""
         left = memoryview(data)
-        self.socket.settimeout(SEND_TIMEOUT)
+        patience = self._patience
         while left:
             late = ConnectionResetError(errno.ECONNRESET, "the client does not read its answer")
+            self._turn.end()
+            self.socket.settimeout(max(patience.left, 0.001))
+            began = time.monotonic()
             try:
                 with self.server.hurried(late):
-                    left = left[self.socket.send(left[:PIECE_SIZE]) :]
+                    sent = self.socket.send(left[:PIECE_SIZE])
+                left = left[sent:]
+                patience.count(time.monotonic() - began, sent)
             except OSError as error:
                 is_late = error is late or isinstance(error, TimeoutError)
                 counters["slow_readers"] += is_late

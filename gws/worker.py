@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 
+from gunicorn.glogging import SafeAtoms
 from gunicorn.workers.ggevent import GeventPyWSGIWorker, PyWSGIHandler, PyWSGIServer
 
 from . import going_away, worker_start
@@ -11,8 +12,16 @@ from .printable import printable
 from .server import MAX_LOG_LINE, UpgradeHandler, UpgradeServer
 
 
-def _shown(value: object) -> object:
-    return printable(value, MAX_LOG_LINE) if isinstance(value, str) else value
+class PrintableAtoms(SafeAtoms):
+    """What the access log may say of a request, in which the client cannot write what it likes."""
+
+    def __init__(self, atoms: dict[str, object]) -> None:
+        super().__init__(
+            {
+                name: printable(value, MAX_LOG_LINE) if isinstance(value, str) else value
+                for name, value in atoms.items()
+            }
+        )
 
 
 class WorkerHandler(UpgradeHandler, PyWSGIHandler):
@@ -20,17 +29,18 @@ class WorkerHandler(UpgradeHandler, PyWSGIHandler):
 
     def write_log(self) -> None:
         """Write the line; of a request that is none, its first line is all that is known."""
-        nothing = {"REQUEST_METHOD": "-", "RAW_URI": self.requestline or "-", "SERVER_PROTOCOL": "-"}
         environ = self.environ
-        known = nothing | self._address() if environ is None else environ
-        self.environ = {key: _shown(value) for key, value in known.items()}
+        if environ is None:
+            self.environ = {
+                "REQUEST_METHOD": "-",
+                "RAW_URI": self.requestline or "-",
+                "SERVER_PROTOCOL": "-",
+                "REMOTE_ADDR": self.client_address[0] if isinstance(self.client_address, tuple) else "-",
+            }
         try:
             super().write_log()
         finally:
             self.environ = environ
-
-    def _address(self) -> dict[str, str]:
-        return {"REMOTE_ADDR": self.client_address[0]} if isinstance(self.client_address, tuple) else {}
 
 
 class WorkerServer(UpgradeServer, PyWSGIServer):
@@ -45,6 +55,7 @@ class Worker(GeventPyWSGIWorker):
     def run(self) -> None:
         """Serve; a browser's idle connection, which a stop waits for, lasts for gunicorn's `--keep-alive`."""
         worker_start.begin(self)
+        self.log.atoms_wrapper_class = PrintableAtoms
         self.server_class = functools.partial(WorkerServer, keepalive=self.cfg.keepalive)
         try:
             super().run()

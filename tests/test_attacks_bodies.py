@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import time
 
 import pytest
@@ -229,8 +230,34 @@ def test_a_body_that_comes_too_slowly_is_a_408(start_server: StartServer) -> Non
         assert server.vitals()["counters"]["slow_bodies"] == 1
 
 
+def test_a_body_that_comes_byte_by_byte_is_a_408(start_server: StartServer) -> None:
+    server = start_server("from gws import http_body; http_body.PATIENCE = 0.5\n" + SOURCE)
+    with unharmed(server), RawClient(server, None) as client:
+        client.send(post("/read", "Content-Length: 1000"))
+        client.socket.settimeout(0.02)
+        # 50 bytes a second: never silent, and under the least rate.
+        for _ in range(1000):
+            client.socket.sendall(b"x")
+            with contextlib.suppress(TimeoutError):
+                assert client.socket.recv(12) == b"HTTP/1.1 408"
+                break
+        else:
+            raise AssertionError("the server waits for every byte")
+
+
+def test_an_answer_that_is_read_byte_by_byte_ends_the_connection(start_server: StartServer) -> None:
+    server = start_server("from gws import http_body; http_body.PATIENCE = 0.5\n" + SOURCE)
+    with unharmed(server), RawClient(server, None, receive_buffer=4096) as client:
+        client.send(b"GET /much HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        end = time.monotonic() + 10
+        with contextlib.suppress(ConnectionError):
+            while client.socket.recv(4) and time.monotonic() < end:
+                time.sleep(0.02)
+        wait_for(lambda: server.vitals()["counters"].get("slow_readers") == 1, "the server to give it up")
+
+
 def test_an_answer_that_nobody_reads_ends_the_connection(start_server: StartServer) -> None:
-    server = start_server("from gws import server; server.SEND_TIMEOUT = 0.5\n" + SOURCE)
+    server = start_server("from gws import http_body; http_body.PATIENCE = 0.5\n" + SOURCE)
     with unharmed(server), RawClient(server, None, receive_buffer=4096) as client:
         client.send(b"GET /much HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
         wait_for(lambda: server.vitals()["counters"].get("slow_readers") == 1, "the server to give it up")
@@ -250,29 +277,43 @@ def test_a_stop_waits_for_no_body_and_no_reader_that_is_idle(start_server: Start
 
 
 FLOODS = {
-    "pipelined requests": SMUGGLED * 2000,
-    "pipelined requests for nothing": SMUGGLED.replace(b"secret", b"nothing") * 2000,
-    "chunks of a byte": chunked("/read", b"1\r\nx\r\n" * 60_000),
-    "chunks of a byte that nobody reads": chunked("/unread", b"1\r\nx\r\n" * 60_000),
-    "lines of a byte": chunked("/lines", b"1\r\n\n\r\n" * 60_000),
+    "pipelined requests": (b"", SMUGGLED),
+    "pipelined requests for nothing": (b"", SMUGGLED.replace(b"secret", b"nothing")),
+    "chunks of a byte": (chunked("/read", b""), b"1\r\nx\r\n"),
+    "chunks of a byte that nobody reads": (chunked("/unread", b""), b"1\r\nx\r\n"),
+    "lines of a byte": (chunked("/lines", b""), b"1\r\n\n\r\n"),
+    "trailers": (chunked("/read", b"0\r\n"), b"A: b\r\n"),
+    "extensions": (chunked("/read", b""), b"1;" + b"x" * 250 + b"\r\nx\r\n"),
+    "heads that are none": (b"", b"no request\r\n\r\n"),
 }
+"""What is said once, and what is said again and again behind it."""
+
+
+def flood(client: RawClient, head: bytes, unit: bytes, seconds: float) -> int:
+    """Send for so many seconds as fast as the server takes it, reading whatever it answers; return the bytes sent."""
+    client.socket.setblocking(False)
+    pending = memoryview(head + unit * 1000)
+    sent = 0
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        readable, writable, _ = select.select([client.socket], [client.socket], [], 0.05)
+        try:
+            if readable and not client.socket.recv(1_000_000):
+                break
+            if writable:
+                size = client.socket.send(pending)
+                sent += size
+                pending = pending[size:] or memoryview(unit * 1000)
+        except ConnectionError:
+            break
+    return sent
 
 
 @pytest.mark.parametrize("name", FLOODS)
 def test_who_always_has_more_to_say_keeps_nobody_out(server: Server, name: str) -> None:
-    with unharmed(server), RawClient(server, None) as client, Witness(server) as witness:
-        client.socket.setblocking(False)
-        flood = memoryview(FLOODS[name])
+    with unharmed(server), Witness(server) as witness:
         end = time.monotonic() + 2
-        while flood and time.monotonic() < end:
-            try:
-                flood = flood[client.socket.send(flood) :]
-            except BlockingIOError:
-                # Its answers are not all read: the server waits for that, and nobody else does.
-                client.socket.settimeout(0.05)
-                with contextlib.suppress(TimeoutError):
-                    client.socket.recv(1_000_000)
-                client.socket.setblocking(False)
-            except ConnectionError:
-                break
+        while (left := end - time.monotonic()) > 0:
+            with RawClient(server, None) as client:
+                flood(client, *FLOODS[name], left)
     witness.assert_is_served()

@@ -11,7 +11,7 @@ import fnmatch
 import logging
 import re
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from websockets.datastructures import Headers
@@ -22,6 +22,7 @@ from websockets.typing import Subprotocol
 from websockets.utils import accept_key
 
 from ..errors import HandshakeRefusedError
+from ..printable import printable
 from .deflate import Agreement, Compression, find_agreement
 
 _silent = logging.getLogger("gws.handshake.oracle")
@@ -31,6 +32,18 @@ _silent.propagate = False
 _KEY = re.compile(r"[A-Za-z0-9+/]{21}[AQgw]==")
 """16 bytes in base64."""
 _TO_BE_EXAMINED = ("content-length", "transfer-encoding", "sec-websocket-protocol")
+
+MAX_OFFER: Final = 2048
+"""Characters of all the headers that say what a client offers. Browsers send less than 300, and to read 32 KB of commas
+takes 50 ms."""
+_OFFERS = (
+    "connection",
+    "upgrade",
+    "sec-websocket-version",
+    "sec-websocket-key",
+    "sec-websocket-protocol",
+    "sec-websocket-extensions",
+)
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -76,6 +89,8 @@ def accept(
         accepted = _accept_plainly(headers, compression)
         if accepted is not None:
             return accepted
+    if sum(len(value) for name, value in headers if name.lower() in _OFFERS) > MAX_OFFER:
+        raise HandshakeRefusedError(431, f"the handshake offers more than {MAX_OFFER} characters")
     try:
         request = Request("/", Headers(headers))
     except InvalidHandshake as error:
@@ -90,7 +105,7 @@ def accept(
         # version(s) the server is capable of understanding" (RFC 6455 §4.2.2)
         raise HandshakeRefusedError(
             426,
-            f"WebSocket version {', '.join(versions)!r} is not spoken here, 13 is",
+            f"WebSocket version '{printable(', '.join(versions))}' is not spoken here, 13 is",
             {"Sec-WebSocket-Version": "13"},
         )
 
@@ -162,7 +177,9 @@ def check_origin(origin: str, own: str, allowed: Sequence[str]) -> None:
         return
     if not any(_matches(_normal(origin), pattern) for pattern in allowed):
         raise HandshakeRefusedError(
-            403, f"origin {origin!r} may not connect to {own}: GWS_ALLOWED_ORIGINS does not list it"
+            403,
+            f"origin '{printable(origin)}' may not connect to {printable(own)}: "
+            "GWS_ALLOWED_ORIGINS does not list it",
         )
 
 
