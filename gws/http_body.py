@@ -51,6 +51,8 @@ class Turn:
     gevent's sockets wait only when nothing has come, and a client may see to it that something always has.
     """
 
+    __slots__ = ("_began",)
+
     def __init__(self) -> None:
         self._began = time.monotonic()
 
@@ -68,6 +70,8 @@ class Patience:
     Attributes:
         left: seconds that it may still be waited for.
     """
+
+    __slots__ = ("_most", "_seconds_a_byte", "left")
 
     def __init__(self) -> None:
         self.left = self._most = PATIENCE

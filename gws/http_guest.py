@@ -5,6 +5,7 @@ That server has parsed the head by then. How a body is read, and when the others
 
 from __future__ import annotations
 
+import functools
 import logging
 import weakref
 from collections.abc import Callable, Iterable, MutableMapping
@@ -41,12 +42,16 @@ def guarded(app: Flask) -> Callable[[dict[str, Any], Any], Iterable[bytes]]:
     wsgi_app: Any = app.wsgi_app
     logging.getLogger("geventwebsocket.handler").addFilter(_printable)
 
+    @functools.cache
+    def max_head_size() -> int:
+        return from_config(app.config, {}).max_head_size
+
     def application(environ: dict[str, Any], start_response: Any) -> Any:
         body: Any = environ.get("wsgi.input")
         if ENVIRON_KEY in environ or not (isinstance(body, Input) or "wsgi.websocket" in environ):
             return wsgi_app(environ, start_response)
         _turns.setdefault(gevent.getcurrent(), Turn()).end()
-        if _head_size(environ) > from_config(app.config, {}).max_head_size:
+        if _head_size(environ) > max_head_size():
             return RequestHeaderFieldsTooLarge()(environ, _closing(start_response))
         return wsgi_app(
             environ, _reading(environ, body, start_response) if _has_body(environ) else start_response
