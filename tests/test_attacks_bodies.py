@@ -289,24 +289,24 @@ FLOODS = {
 """What is said once, and what is said again and again behind it."""
 
 
-def flood(client: RawClient, head: bytes, unit: bytes, seconds: float) -> int:
-    """Send for so many seconds as fast as the server takes it, reading whatever it answers; return the bytes sent."""
+FLOOD_SIZE = 500_000
+"""Bytes, which keep the server busy for a second and more."""
+
+
+def flood(client: RawClient, head: bytes, unit: bytes, seconds: float) -> None:
+    """Send for so many seconds as fast as the server takes it, `FLOOD_SIZE` at most, and read whatever it answers."""
     client.socket.setblocking(False)
-    pending = memoryview(head + unit * 1000)
-    sent = 0
+    pending = memoryview(head + unit * (FLOOD_SIZE // len(unit)))
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        readable, writable, _ = select.select([client.socket], [client.socket], [], 0.05)
+        readable, writable, _ = select.select([client.socket], [client.socket] if pending else [], [], 0.05)
         try:
             if readable and not client.socket.recv(1_000_000):
                 break
             if writable:
-                size = client.socket.send(pending)
-                sent += size
-                pending = pending[size:] or memoryview(unit * 1000)
+                pending = pending[client.socket.send(pending) :]
         except ConnectionError:
             break
-    return sent
 
 
 @pytest.mark.parametrize("name", FLOODS)
