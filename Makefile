@@ -20,7 +20,7 @@ COMPILED_TESTS := $(patsubst %,tests/test_%.py,async_batches backpressure bad_fr
 	returns second_opinion sending slow_clients text)
 
 .PHONY: run test lint types pytest compiled coverage browser nginx node compiler bench bench-quick bench-fan-out compliance \
-	fuzz clean
+	fuzz package clean
 
 run: $(VENV)/.installed
 	$(BIN)/python app.py
@@ -70,6 +70,14 @@ compliance: $(VENV)/.installed-for-tests
 fuzz: $(VENV)/.installed-for-tests
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[fuzz]'
 	set -e; for target in frames messages handshake; do GWS_PURE_PYTHON=1 $(BIN)/python -m fuzz.run $$target -max_total_time=60; done
+
+# What an index gets, into dist; REPOSITORY is the address of the sources, which its page links to.
+package: $(VENV)/.installed-for-tests
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[release]'
+	rm -rf dist
+	GWS_REPOSITORY=$(REPOSITORY) $(BIN)/python -m build
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/python -m pytest release
 
 # The page is tested in a real browser: Debian's, where there is none and apt may install it.
 browser:

@@ -1,13 +1,16 @@
-"""The command line, `python -m gws`: what a `Publisher` does, from a shell."""
+"""The command line, `python -m gws`: what a `Publisher` does, from a shell, and which gws this is."""
 
 from __future__ import annotations
 
+import platform
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from importlib import metadata
 
 import click
 
+from . import compiled
 from .errors import GwsError
 from .publisher import Publisher
 
@@ -25,7 +28,7 @@ _endpoint = click.option(
 
 @click.group()
 def main() -> None:
-    """Send to the WebSockets of a running application, from outside of it."""
+    """Send to the WebSockets of a running application, from outside of it; and say which gws this is."""
 
 
 @main.command()
@@ -67,6 +70,17 @@ def close(url: str, endpoint: str, code: int, reason: str, connection_id: str) -
     """Close the connection whose ws.id is ID."""
     with _publisher(url) as publisher:
         _expect(publisher.close_connection(endpoint, connection_id, code, reason), connection_id)
+
+
+@main.command()
+def version() -> None:
+    """Print what runs here: versions, and whether gws's hot modules are compiled."""
+    state = "compiled" if compiled.is_compiled else f"not compiled: {compiled.why_not()}"
+    click.echo(f"gws {metadata.version('gevent-gws')}, {state}")
+    click.echo(f"Python {platform.python_version()} on {platform.platform()}")
+    for package in ("gevent", "Flask", "Werkzeug", "websockets", "gevent-websocket", "gunicorn", "redis"):
+        with suppress(metadata.PackageNotFoundError):
+            click.echo(f"{package} {metadata.version(package)}")
 
 
 @contextmanager

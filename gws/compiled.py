@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from importlib.machinery import SOURCE_SUFFIXES, FileFinder, SourceFileLoader
@@ -20,5 +21,23 @@ if os.environ.get("GWS_PURE_PYTHON"):
     _import_sources_only()
 
 _spec = find_spec("gws.transport")
-is_compiled: Final = _spec is not None and not str(_spec.origin).endswith(".py")
+is_compiled: Final[bool] = _spec is not None and not str(_spec.origin).endswith(".py")
 """Whether this process runs what was compiled."""
+
+
+def why_not() -> str:
+    """Return why the sources run, and how to have them compiled; "" if they are."""
+    if is_compiled:
+        return ""
+    if os.environ.get("GWS_PURE_PYTHON"):
+        return "GWS_PURE_PYTHON is set"
+    return (
+        "there was no C compiler, or no Python.h, when it was installed; with both: "
+        "pip install --force-reinstall --no-deps --no-cache-dir gevent-gws"
+    )
+
+
+def log_why_not() -> None:
+    """Say once, where a server begins, that the sources run."""
+    if not is_compiled:
+        logging.getLogger("gws").debug("gws runs its sources, which are slower: %s", why_not())

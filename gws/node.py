@@ -10,6 +10,7 @@ from typing import Final, Protocol
 from .backplane import urls
 from .backplane.engines import make_backplane
 from .cluster import Cluster, Endpoint
+from .compiled import log_why_not
 
 logger = logging.getLogger("gws")
 
@@ -84,6 +85,7 @@ def begin(is_multiprocess: bool, announce: bool = True) -> None:
     for cluster in _clusters.values():
         cluster.start()
     _has_begun = True
+    log_why_not()
     if announce and is_multiprocess and urls.MEMORY in _clusters:
         logger.error(
             "several workers and no backplane: broadcast, send_to and rooms reach the clients of ONE worker only. "

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
+import functools
+import logging
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
 
 from .protocol.deflate import Compression
+
+logger = logging.getLogger("gws")
 
 _SIZES = ("max_head_size", "max_message_size", "max_outbox_size")
 _TIMES = ("handshake_timeout", "ping_interval", "ping_timeout", "close_timeout")
@@ -85,16 +90,56 @@ class Settings:
                 raise ValueError(f"{name} is a number above zero, not {value!r}")
 
 
+_NAMES: Final = tuple(field.name for field in dataclasses.fields(Settings))
+_KEYS: Final = {f"GWS_{name.upper()}": name for name in _NAMES}
+_OTHER_KEYS: Final = ("GWS_BACKPLANE_URL",)
+"""Flask settings that are read elsewhere."""
+_SERVER_ONLY: Final = ("max_head_size",)
+"""What is read before anybody knows which endpoint is asked for."""
+
+
 def from_config(config: Mapping[str, Any], arguments: Mapping[str, Any]) -> Settings:
-    """The settings of an endpoint: its own arguments, else the Flask application's, else the defaults.
+    """Return the settings of an endpoint: its own arguments, else the Flask application's, else the defaults.
 
     Args:
-        config: `app.config`, of which `GWS_MAX_MESSAGE_SIZE` and its like are read.
-        arguments: those given to `WebSocket(...)`.
+        config: `app.config`, of which `GWS_MAX_MESSAGE_SIZE` and its like are read. A key that is none of them, and
+            begins as they do, is warned of once.
+        arguments: those given to `WebSocket(...)`, which `check_arguments` has seen.
+
+    Raises:
+        TypeError, ValueError: a value could not work.
     """
-    names = [field.name for field in dataclasses.fields(Settings)]
-    configured = {name: config[f"GWS_{name.upper()}"] for name in names if f"GWS_{name.upper()}" in config}
-    values = {**configured, **arguments}
+    for key in config:
+        if key.startswith("GWS_") and key not in _KEYS and key not in _OTHER_KEYS:
+            _warn_of_key(key)
+    values = {name: config[key] for key, name in _KEYS.items() if key in config} | dict(arguments)
     if isinstance(values.get("compression"), bool):
         values["compression"] = Compression() if values["compression"] else None
     return Settings(**values)
+
+
+def check_arguments(arguments: Mapping[str, Any]) -> None:
+    """Refuse what could not work, where an endpoint is declared.
+
+    Raises:
+        TypeError: an argument is no setting of an endpoint.
+        TypeError, ValueError: a value could not work.
+    """
+    for name in arguments:
+        if name in _SERVER_ONLY:
+            raise TypeError(
+                f"{name} is of the whole server, not of one WebSocket: set app.config['GWS_{name.upper()}']"
+            )
+        if name not in _NAMES:
+            raise TypeError(f"a WebSocket has no setting {name!r}{_nearest(name, _NAMES)}")
+    from_config({}, arguments)
+
+
+@functools.lru_cache(maxsize=64)
+def _warn_of_key(key: str) -> None:
+    logger.warning("app.config[%r] is no setting of gws%s", key, _nearest(key, (*_KEYS, *_OTHER_KEYS)))
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    found = difflib.get_close_matches(name, known, 1)
+    return f"; did you mean {found[0]!r}?" if found else ""

@@ -23,7 +23,7 @@ from .printable import printable
 from .protocol.frames import check_close
 from .protocol.messages import Message
 from .refusal import answer, install
-from .settings import Settings, from_config
+from .settings import Settings, check_arguments, from_config
 from .upgrade import find_upgrade
 
 logger = logging.getLogger("gws")
@@ -44,7 +44,8 @@ class WebSocket:
         settings: those of `gws.settings.Settings`, by name; they win over the application's `GWS_…` settings.
 
     Raises:
-        TypeError, ValueError: a setting that there is not, or that could not work.
+        TypeError, ValueError: a setting that there is not, or that could not work; a URL rule with a variable of
+            another framework's, such as "/rooms/:name" or "/rooms/{name}".
         BackplaneError: the URL is none of a backplane, or takes a package that is not installed.
 
     Attributes:
@@ -56,7 +57,8 @@ class WebSocket:
     def __init__(
         self, app: Flask | Blueprint, endpoint: str, *, backplane: str | None = None, **settings: Any
     ) -> None:
-        from_config({}, settings)
+        check_arguments(settings)
+        _check_rule(endpoint)
         self._backplane = None if backplane is None else urls.check(backplane)
         self._cluster: Cluster | None = None
         self.endpoint = endpoint if endpoint.startswith("/") else f"/{endpoint}"
@@ -223,6 +225,24 @@ class WebSocket:
         if app not in self._settings:
             self._settings[app] = from_config(app.config, self._arguments)
         return self._settings[app]
+
+
+_FOREIGN_VARIABLE: Final = re.compile(r"(?<=/):([A-Za-z_]\w*)|\{([A-Za-z_]\w*)[^{}]*\}")
+"""A variable as Robyn, Express and FastAPI write it. What stands in it is an application's."""
+
+
+def _check_rule(rule: str) -> None:
+    """Refuse a URL rule that Flask would take literally, and answer 404 for ever.
+
+    Raises:
+        ValueError: it shows how Flask writes it.
+    """
+    literal = re.sub(r"<[^<>]*>", "", f"/{rule}")
+    found = _FOREIGN_VARIABLE.search(literal)
+    if found:
+        name = found[1] or found[2]
+        right = rule.replace(found[0], f"<{name}>")
+        raise ValueError(f"{found[0]!r} in {rule!r} is no variable in Flask; write {right!r}")
 
 
 def _variables(rule: str) -> list[str]:

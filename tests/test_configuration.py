@@ -126,3 +126,9 @@ def test_a_connection_may_have_next_to_no_limits(start_server: StartServer) -> N
             client.say("x" * 2_000_000 if path == "/web_socket" else "x")
             frames = (client.read_frame() for _ in range(10_000))
             assert next(frame for frame in frames if frame[0] == TEXT)[1] in ("x", "x" * 2_000_000)
+
+
+@pytest.mark.parametrize("way", ["python", "worker"])
+def test_a_misspelt_setting_is_warned_of_when_the_server_starts(start_server: StartServer, way: str) -> None:
+    server = start_server('app.config["GWS_MAX_MESAGE_SIZE"] = 1000\n', way)
+    server.wait_for_log("did you mean 'GWS_MAX_MESSAGE_SIZE'?")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import flask
 import pytest
 from flask.json.provider import DefaultJSONProvider
 
-from gws import App, jsonify
+from gws import App, WebSocket, jsonify
 
 
 def test_an_app_is_a_flask_application() -> None:
@@ -111,3 +112,25 @@ def test_jsonify_uses_the_applications_provider() -> None:
 def test_jsonify_refuses_what_json_cannot_say() -> None:
     with App(__name__).app_context(), pytest.raises(TypeError):
         jsonify(object())
+
+
+@pytest.mark.parametrize(
+    ("rule", "right"),
+    [
+        ("/r/:name", "/r/<name>"),
+        ("/r/{name}", "/r/<name>"),
+        ("r/{name:int}/x", "r/<name>/x"),
+        (":name", "<name>"),
+        ("/<one>/:two", "/<one>/<two>"),
+    ],
+)
+def test_a_variable_of_another_framework_is_refused_with_flasks(rule: str, right: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(f"in {rule!r} is no variable in Flask; write {right!r}")):
+        WebSocket(App("app"), rule)
+
+
+@pytest.mark.parametrize(
+    "rule", ["/a:b", "/12:30", "/r/<name>", "/r/<int:page>", "/r/<any('a:b', c):x>", "/r/:8080"]
+)
+def test_any_other_rule_is_taken_as_it_stands(rule: str) -> None:
+    assert WebSocket(App("app"), rule).endpoint == rule

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from gws import App, WebSocket
 from gws.protocol.deflate import Compression
 from gws.settings import Settings, from_config
 
@@ -58,6 +59,39 @@ def test_every_default_has_its_reason_in_the_docstring() -> None:
 def test_settings_do_not_change() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         Settings().close_timeout = 1.0  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("misspelt", "nearest"),
+    [
+        ("max_mesage_size", "max_message_size"),
+        ("allowed_origin", "allowed_origins"),
+        ("pingTimeout", "ping_timeout"),
+    ],
+)
+def test_a_setting_that_there_is_not_is_refused_with_the_nearest(misspelt: str, nearest: str) -> None:
+    arguments: dict[str, Any] = {misspelt: 1}
+    with pytest.raises(TypeError, match=f"a WebSocket has no setting '{misspelt}'; did you mean '{nearest}'"):
+        WebSocket(App("app"), "/web_socket", **arguments)
+
+
+def test_a_setting_like_none_is_refused_all_the_same() -> None:
+    with pytest.raises(TypeError, match=r"a WebSocket has no setting 'zzz'$"):
+        WebSocket(App("app"), "/web_socket", zzz=1)
+
+
+def test_what_is_of_the_whole_server_is_no_argument() -> None:
+    with pytest.raises(TypeError, match=r"of the whole server.*app\.config\['GWS_MAX_HEAD_SIZE'\]"):
+        WebSocket(App("app"), "/web_socket", max_head_size=1000)
+
+
+def test_a_misspelt_key_of_the_configuration_is_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    config = {"GWS_PING_INTERVALL": 5, "GWS_BACKPLANE_URL": "memory://", "GWSX": 1, "OTHER_KEY": 2}
+    from_config(config, {})
+    from_config(config, {})
+    assert [record.getMessage() for record in caplog.records] == [
+        "app.config['GWS_PING_INTERVALL'] is no setting of gws; did you mean 'GWS_PING_INTERVAL'?"
+    ]
 
 
 @pytest.mark.parametrize(

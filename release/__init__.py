@@ -1,0 +1,1 @@
+"""What an index gets is tested here, by `make package`."""
