@@ -167,7 +167,7 @@ class Cluster:
             exclude: ids of those that do not get it; at most 255. An unknown one is no error.
 
         Raises:
-            TypeError: the message is neither `str` nor `bytes`, the room no `str`, or `exclude` one id.
+            TypeError: the room is no `str`, or `exclude` one id.
             ValueError: the room's name is too long, or too many are to be left out.
         """
         frame = encode_message(message)
@@ -186,9 +186,6 @@ class Cluster:
 
         Returns:
             Whether it was queued, or handed on to the node that has the connection.
-
-        Raises:
-            TypeError: the message is neither `str` nor `bytes`.
         """
         if registry.send_to(endpoint, connection_id, encode_message(message)):
             return True

@@ -12,7 +12,7 @@ from werkzeug.datastructures import Headers, ImmutableMultiDict
 from .backplane.channels import check_room
 from .cluster import Cluster, Endpoint
 from .connection import Connection
-from .handlers import encode_message
+from .handlers import Sendable, encode_message
 from .ids import new_id
 from .protocol.frames import check_close
 from .protocol.messages import Message
@@ -30,6 +30,9 @@ class HasCluster(Endpoint, Protocol):
     @property
     def cluster(self) -> Cluster:
         """What carries its messages."""
+
+    def to_message(self, value: object) -> Message:
+        """Return what is sent for a value."""
 
 
 class WebSocketConnector:
@@ -156,21 +159,46 @@ class WebSocketConnector:
         """Send the 101 now rather than when the connect handler returns. In the connect handler."""
         self._accept()
 
-    def sync_send_to(self, recipient_id: str, message: Message) -> bool:
+    def send(self, message: Sendable) -> bool:
+        """Send to this connection's own client, and wait while it is behind. Any greenlet, any thread.
+
+        Args:
+            message: text, binary, or a dict or list that becomes JSON text.
+
+        Returns:
+            Whether it was queued; False once the connection has begun to end.
+
+        Raises:
+            TypeError: the message is none of these.
+            WouldBlockError: the client is behind, and a coroutine sends: write `await ws.async_send(...)`.
+        """
+        return self.sync_send_to(self.id, message)
+
+    async def async_send(self, message: Sendable) -> bool:
+        """`send` for `async def` handlers.
+
+        Raises:
+            TypeError: the message is neither `str`, `bytes`, `dict` nor `list`.
+            RuntimeError: no event loop runs: a plain `def` handler calls `send`.
+        """
+        _require_loop("async_send", "send")
+        return await self.async_send_to(self.id, message)
+
+    def sync_send_to(self, recipient_id: str, message: Sendable) -> bool:
         """Send to a connection of this endpoint. Any greenlet, any thread.
 
         Sending to itself waits while the client is behind; sending to others never waits.
 
         Args:
             recipient_id: its `ws.id`.
-            message: text or binary.
+            message: text, binary, or a dict or list that becomes JSON text.
 
         Returns:
             Whether it was queued, or handed on to the node that the id names: False when the endpoint has no such
             connection here, and no such node lives.
 
         Raises:
-            TypeError: the message is neither `str` nor `bytes`.
+            TypeError: the message is neither `str`, `bytes`, `dict` nor `list`.
             WouldBlockError: sent to itself in a coroutine, and the client is behind.
         """
         queued = self._queue_for(recipient_id, message)
@@ -179,11 +207,11 @@ class WebSocketConnector:
             self._connection.drain()
         return queued
 
-    async def async_send_to(self, recipient_id: str, message: Message) -> bool:
+    async def async_send_to(self, recipient_id: str, message: Sendable) -> bool:
         """`sync_send_to` for `async def` handlers.
 
         Raises:
-            TypeError: the message is neither `str` nor `bytes`.
+            TypeError: the message is neither `str`, `bytes`, `dict` nor `list`.
             RuntimeError: no event loop runs: a plain `def` handler calls `sync_send_to`.
         """
         _require_loop("async_send_to", "sync_send_to")
@@ -194,18 +222,20 @@ class WebSocketConnector:
         await self._end_burst()
         return queued
 
-    def sync_broadcast(self, message: Message, room: str | None = None, include_self: bool = True) -> None:
+    def sync_broadcast(self, message: Sendable, room: str | None = None, include_self: bool = True) -> None:
         """Send to every connection of this endpoint, on all nodes. Any greenlet, any thread; never waits.
 
         Args:
-            message: text or binary.
+            message: text, binary, or a dict or list that becomes JSON text.
             room: the room whose members get it, rather than everyone; the sender need not be one.
             include_self: whether this connection gets it too.
 
         Raises:
-            TypeError: the message is neither `str` nor `bytes`, or the room no `str`.
+            TypeError: the message is neither `str`, `bytes`, `dict` nor `list`, or the room no `str`.
             ValueError: the room's name is longer than 1 KiB.
         """
+        if type(message) is not str:
+            message = self._endpoint.to_message(message)
         exclude = () if include_self else (self.id,)
         self._endpoint.cluster.broadcast(self._endpoint, message, room, exclude)
         if self._connection.in_connect and include_self and (room is None or room in self.rooms):
@@ -213,7 +243,7 @@ class WebSocketConnector:
             self._accept_if_full()
 
     async def async_broadcast(
-        self, message: Message, room: str | None = None, include_self: bool = True
+        self, message: Sendable, room: str | None = None, include_self: bool = True
     ) -> None:
         """`sync_broadcast` for `async def` handlers.
 
@@ -241,7 +271,9 @@ class WebSocketConnector:
         """
         self._connection.io.call(self._connection.close, *check_close(code, reason))
 
-    def _queue_for(self, recipient_id: str, message: Message) -> bool:
+    def _queue_for(self, recipient_id: str, message: Sendable) -> bool:
+        if type(message) is not str:
+            message = self._endpoint.to_message(message)
         if recipient_id == self.id and self._connection.in_connect:
             return deliver([self._connection], encode_message(message))
         return self._endpoint.cluster.send_to(self._endpoint, recipient_id, message)

@@ -7,21 +7,21 @@ import contextvars
 import inspect
 import logging
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import gevent
-from flask import Response, got_request_exception, request
+from flask import Response, current_app, got_request_exception, request
 from flask.globals import app_ctx, request_ctx
 
 from . import aio, going_away
 from .compressed import CompressedConnection
 from .connection import Connection
 from .connector import WebSocketConnector, leave_rooms
-from .errors import HandlerError, HandshakeRefusedError
+from .errors import ConnectRefusedError, HandlerError, HandshakeRefusedError
 from .handlers import Handler, encode_result
 from .printable import printable
 from .protocol import handshake
-from .protocol.frames import GOING_AWAY, INTERNAL_ERROR, encode_text
+from .protocol.frames import GOING_AWAY, INTERNAL_ERROR, POLICY_VIOLATION, encode_text
 from .protocol.messages import Message
 from .registry import registry
 from .settings import Settings
@@ -33,6 +33,11 @@ if TYPE_CHECKING:
     from .websocket import WebSocket
 
 logger = logging.getLogger("gws")
+
+FORBIDDEN: Final = ("the connect handler refuses\n", 403, {"Content-Type": "text/plain; charset=utf-8"})
+"""What a connect handler answers with that returns False."""
+MAX_REASON: Final = 123
+"""Bytes of a Close's reason (RFC 6455 §5.5)."""
 
 
 class Conversation:
@@ -99,6 +104,7 @@ class Conversation:
         """Run the connect handler and send the 101 with what it said behind it.
 
         Raises:
+            ConnectRefusedError: the connect handler answers in plain HTTP.
             HandshakeRefusedError: the connect handler took too long, or the process is stopping.
             Exception: what the connect handler raised, unless it has accepted: for Flask to answer.
         """
@@ -124,7 +130,15 @@ class Conversation:
             return True
         try:
             with deadline:
-                self._say(self._endpoint.handlers["connect"].call(self._ws, ""))
+                result = self._endpoint.handlers["connect"].call(self._ws, "")
+                if inspect.iscoroutine(result):
+                    result = aio.run(result)
+                if result is False or _is_answer(result):
+                    return self._refuse(result)
+                if result is not True:
+                    self._say(result)
+        except ConnectRefusedError:
+            raise
         except BaseException as error:
             if error is deadline:
                 raise HandshakeRefusedError(503, "the connect handler took too long") from error
@@ -136,6 +150,19 @@ class Conversation:
             raise HandlerError(f"the connect handler raised {type(error).__name__}") from error
         self._accept()
         return True
+
+    def _refuse(self, answer: Any) -> bool:
+        """Answer the handshake as a Flask view would, with 403 for False; or close, if the 101 is out already.
+
+        Raises:
+            ConnectRefusedError: for the view to return the answer.
+        """
+        if answer is False:
+            answer = FORBIDDEN
+        if self._handshake is not None:
+            raise ConnectRefusedError(answer)
+        self._connection.close(POLICY_VIOLATION, current_app.make_response(answer).status[:MAX_REASON])
+        return False
 
     def run(self) -> None:
         """Handle the messages and the end of the connection, in the greenlet that is to be the connection's."""
@@ -324,6 +351,11 @@ class Conversation:
             got_request_exception.send(self._app, _async_wrapper=self._app.ensure_sync, exception=error)
         except Exception:
             self._app.logger.exception("a receiver of got_request_exception failed")
+
+
+def _is_answer(result: object) -> bool:
+    """Return whether a Flask view would answer with this, and it is no message: a `Response`, a tuple, an exception."""
+    return isinstance(result, tuple) or callable(result)
 
 
 def _accept_handshake(settings: Settings, upgrade: Upgrade) -> handshake.Accepted:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from .printable import MAX_LENGTH, printable
 
@@ -33,6 +33,18 @@ class MessageTooBigError(ProtocolError):
     """A message over the limit (RFC 6455 §7.4.1)."""
 
     code = 1009
+
+
+class ConnectRefusedError(GwsError):
+    """The connect handler has answered the handshake itself, in plain HTTP.
+
+    Args:
+        answer: what a Flask view may return, such as a `Response` or ("no", 401).
+    """
+
+    def __init__(self, answer: Any) -> None:
+        super().__init__("the connect handler refuses the handshake")
+        self.answer = answer
 
 
 class HandshakeRefusedError(GwsError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from flask.json.provider import JSONProvider
 
@@ -80,21 +80,34 @@ def _is_async(function: Callable[..., object]) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
 
 
-def encode_message(message: Message) -> bytes:
-    """A message as one frame: `str` is text, `bytes` binary.
+Sendable: TypeAlias = str | bytes | dict[Any, Any] | list[Any]
+"""What may be sent, broadcast and returned: text, binary, or what becomes JSON text."""
+
+
+def to_message(value: object, dumps: Callable[[Any], str]) -> Message:
+    """Return what is sent for a value; `dict` and `list` become JSON text.
+
+    Args:
+        value: of the application.
+        dumps: makes JSON text of it.
 
     Raises:
-        TypeError: it is neither.
+        TypeError: it is nothing that can be sent.
     """
-    if isinstance(message, str):
-        return encode_text(message)
-    if isinstance(message, bytes):
-        return encode_binary(message)
-    raise TypeError(f"a message is str or bytes, not {type(message).__name__}")
+    if isinstance(value, str | bytes):
+        return value
+    if isinstance(value, dict | list):
+        return dumps(value)
+    raise TypeError(f"a message is str, bytes, dict or list, not {type(value).__name__}")
+
+
+def encode_message(message: Message) -> bytes:
+    """Return a message as one frame: `str` is text, `bytes` binary."""
+    return encode_text(message) if isinstance(message, str) else encode_binary(message)
 
 
 def encode_result(result: object, json: JSONProvider) -> bytes:
-    """What a handler returned, as one frame; `dict` and `list` become JSON text.
+    """Return what a handler returned, as one frame.
 
     Args:
         result: anything but None.
@@ -103,10 +116,6 @@ def encode_result(result: object, json: JSONProvider) -> bytes:
     Raises:
         HandlerError: it is nothing that can be sent.
     """
-    if isinstance(result, str):
-        return encode_text(result)
-    if isinstance(result, bytes):
-        return encode_binary(result)
-    if isinstance(result, dict | list):
-        return encode_text(json.dumps(result))
-    raise HandlerError(f"a handler returns None, str, bytes, dict or list, not {type(result).__name__}")
+    if not isinstance(result, str | bytes | dict | list):
+        raise HandlerError(f"a handler returns None, str, bytes, dict or list, not {type(result).__name__}")
+    return encode_message(to_message(result, json.dumps))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection
 from types import TracebackType
 from typing import Any, Final
@@ -10,6 +11,7 @@ from .backplane import channels
 from .backplane.contract import BackplaneError
 from .backplane.envelope import Envelope, Kind, check_excluded, encode
 from .backplane.urls import EMBEDDED, MEMORY, check
+from .handlers import Sendable, to_message
 from .ids import node_of
 from .protocol.frames import check_close, encode_close_payload
 
@@ -62,13 +64,13 @@ class Publisher:
         self._client.close()
 
     def broadcast(
-        self, endpoint: str, message: str | bytes, room: str | None = None, exclude: Collection[str] = ()
+        self, endpoint: str, message: Sendable, room: str | None = None, exclude: Collection[str] = ()
     ) -> int:
         """Send to every connection of an endpoint, or of a room of it, but some. Any thread; waits for the server.
 
         Args:
             endpoint: the name of the `WebSocket`, which is its URL rule; a leading "/" may be left out.
-            message: text or binary.
+            message: text, binary, or a dict or list that becomes JSON text.
             room: its name.
             exclude: ids of those that do not get it; at most 255. An unknown one is no error.
 
@@ -76,7 +78,7 @@ class Publisher:
             How many nodes heard it, that is processes that have the endpoint, or members of the room.
 
         Raises:
-            TypeError: the message is neither `str` nor `bytes`, or the room no `str`.
+            TypeError: the message is neither `str`, `bytes`, `dict` nor `list`, or the room no `str`.
             ValueError: the room's name is too long, too many are to be left out, or the text holds a lone surrogate.
             BackplaneError: the server is away, refuses, or is none; after a timeout the message may have gone out.
         """
@@ -87,20 +89,20 @@ class Publisher:
         channel = channels.of_endpoint(_name_of(endpoint), room)
         return self._publish(channel, _message(Kind.BROADCAST, message, ids))
 
-    def send_to(self, endpoint: str, connection_id: object, message: str | bytes) -> bool:
+    def send_to(self, endpoint: str, connection_id: object, message: Sendable) -> bool:
         """Send to one connection of an endpoint. Any thread; waits for the server.
 
         Args:
             endpoint: as for `broadcast`.
             connection_id: its `ws.id`.
-            message: text or binary.
+            message: text, binary, or a dict or list that becomes JSON text.
 
         Returns:
             Whether the node that the id names took it; False for what is no id. Whether the connection is still there
             the node alone knows.
 
         Raises:
-            TypeError: the message is neither `str` nor `bytes`.
+            TypeError: the message is neither `str`, `bytes`, `dict` nor `list`.
             ValueError: the text holds a lone surrogate.
             BackplaneError: as for `broadcast`.
         """
@@ -151,11 +153,11 @@ class Publisher:
 
 
 def _message(kind: Kind, message: object, ids: Collection[str] = ()) -> Envelope:
-    if isinstance(message, str):
-        return Envelope(kind, _NO_ORIGIN, 0, message.encode(), True, tuple(ids))
-    if isinstance(message, bytes):
-        return Envelope(kind, _NO_ORIGIN, 0, message, False, tuple(ids))
-    raise TypeError(f"a message is a str or bytes, not {type(message).__name__}")
+    sent = to_message(message, json.dumps)
+    is_text = isinstance(sent, str)
+    return Envelope(
+        kind, _NO_ORIGIN, 0, sent.encode() if isinstance(sent, str) else sent, is_text, tuple(ids)
+    )
 
 
 def _name_of(endpoint: str) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, Flask, Response, request
+from flask import Blueprint, Flask, Response, current_app, request
 from flask.sansio.blueprints import BlueprintSetupState
 from geventwebsocket.websocket import WebSocket as GeventWebSocket
 from werkzeug.exceptions import HTTPException
@@ -60,13 +60,31 @@ def has_upgrade() -> bool:
 
 
 def answer(refusal: HandshakeRefusedError) -> Response:
-    """What a handshake is refused with."""
-    headers = dict(refusal.headers)
+    """Return what a handshake is refused with."""
+    response = Response(f"{refusal}\n", refusal.status, refusal.headers, mimetype="text/plain")
+    return _close_behind(response)
+
+
+def answer_as_view(returned: Any) -> Response:
+    """Return what a connect handler refuses a handshake with: as Flask answers what a view has returned.
+
+    Raises:
+        TypeError: it is nothing that a view may return.
+    """
+    response = current_app.make_response(returned)
+    websocket = request.environ.get("wsgi.websocket")
+    if isinstance(websocket, GeventWebSocket):
+        # Whatever its status: 200 is no WebSocket either.
+        _close(websocket, response.status)
+    return _close_behind(response)
+
+
+def _close_behind(response: Response) -> Response:
+    """Have the connection end with the answer: frames may follow, which are no request."""
     if has_upgrade():
-        # Frames may follow, which are no request.
-        headers["Connection"] = "close, Upgrade" if "Upgrade" in headers else "close"
+        response.headers["Connection"] = "close, Upgrade" if "Upgrade" in response.headers else "close"
         request.environ[ENVIRON_KEY].refuse()
-    return Response(f"{refusal}\n", refusal.status, headers, mimetype="text/plain")
+    return response
 
 
 def _closing_refused(wsgi_app: Any) -> Any:
@@ -92,7 +110,12 @@ def _closing_refused(wsgi_app: Any) -> Any:
 
 def _close_refused(websocket: GeventWebSocket, status: str) -> None:
     # With 200 ends a view that has talked to gevent-websocket itself.
-    if not websocket.closed and status >= "300":
+    if status >= "300":
+        _close(websocket, status)
+
+
+def _close(websocket: GeventWebSocket, status: str) -> None:
+    if not websocket.closed:
         code = INTERNAL_ERROR if status >= "500" else POLICY_VIOLATION
         # Not with its own `close`, which leaves the code out.
         websocket.raw_write(encode_close(Close(code, status[:100])))

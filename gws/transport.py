@@ -145,7 +145,7 @@ class Transport:
             if not self.io.may_wait():
                 raise WouldBlockError(
                     "the client reads slower than this coroutine sends: "
-                    "write `await ws.async_send_to(...)`, which waits for it"
+                    "write `await ws.async_send(...)` or `await ws.async_send_to(...)`, which wait for it"
                 )
             if not self._wait_until(self._sees_progress(), self.stall_timeout):
                 self.end_slow()

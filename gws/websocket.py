@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Callable, Collection
 from typing import Any, ClassVar, Final, TypeVar
 
+import flask
 from flask import Blueprint, Flask, Response, has_request_context, request
 from flask.globals import request_ctx
 from flask.sansio.blueprints import BlueprintSetupState
@@ -17,12 +18,12 @@ from . import node, worker_start
 from .backplane import urls
 from .cluster import Cluster
 from .conversation import Conversation
-from .errors import HandshakeRefusedError
-from .handlers import Handler, bind
+from .errors import ConnectRefusedError, HandshakeRefusedError
+from .handlers import Handler, Sendable, bind, to_message
 from .printable import printable
 from .protocol.frames import check_close
 from .protocol.messages import Message
-from .refusal import answer, install
+from .refusal import answer, answer_as_view, install
 from .settings import Settings, check_arguments, from_config
 from .upgrade import find_upgrade
 
@@ -117,7 +118,7 @@ class WebSocket:
         """Give the handlers of all endpoints something, as `global_dependencies`; at any time."""
         self._global_dependencies.update(dependencies)
 
-    def send_to(self, recipient_id: str, message: Message) -> bool:
+    def send_to(self, recipient_id: str, message: Sendable) -> bool:
         """Send to one connection. From anywhere: views, greenlets, native threads; never waits.
 
         Returns:
@@ -125,23 +126,23 @@ class WebSocket:
             connection here, and no such node lives.
 
         Raises:
-            TypeError: the message is neither `str` nor `bytes`.
+            TypeError: the message is neither `str`, `bytes`, `dict` nor `list`.
         """
-        return self.cluster.send_to(self, recipient_id, message)
+        return self.cluster.send_to(self, recipient_id, self.to_message(message))
 
-    def broadcast(self, message: Message, room: str | None = None, exclude: Collection[str] = ()) -> None:
+    def broadcast(self, message: Sendable, room: str | None = None, exclude: Collection[str] = ()) -> None:
         """Send to every connection, on all nodes. From anywhere: views, greenlets, native threads; never waits.
 
         Args:
-            message: text or binary.
+            message: text, binary, or a dict or list that becomes JSON text.
             room: the room whose members get it, rather than everyone.
             exclude: ids of connections that do not get it; at most 255.
 
         Raises:
-            TypeError: the message is neither `str` nor `bytes`, the room no `str`, or `exclude` one id.
+            TypeError: the message is neither `str`, `bytes`, `dict` nor `list`, the room no `str`, or `exclude` one id.
             ValueError: the room's name is longer than 1 KiB, or too many are to be left out.
         """
-        self.cluster.broadcast(self, message, room, exclude)
+        self.cluster.broadcast(self, self.to_message(message), room, exclude)
 
     def close_connection(
         self, connection_id: str, code: int = 1000, reason: str = "Connection closed"
@@ -171,6 +172,14 @@ class WebSocket:
     def count(self, room: str | None = None) -> int:
         """How many connections there are; as `connections` otherwise."""
         return self.cluster.count(self, room)
+
+    def to_message(self, value: object) -> Message:
+        """Return what is sent for a value: `dict` and `list` become JSON text, by the application's JSON provider.
+
+        Raises:
+            TypeError: it is nothing that can be sent.
+        """
+        return to_message(value, (flask if self._app is None else self._app).json.dumps)
 
     @property
     def is_ready(self) -> bool:
@@ -218,6 +227,8 @@ class WebSocket:
         except HandshakeRefusedError as refusal:
             logger.warning("%s refuses %s: %s", self, printable(request.remote_addr or "-"), refusal)
             return answer(refusal)
+        except ConnectRefusedError as refusal:
+            return answer_as_view(refusal.answer)
         return upgrade.run(conversation)
 
     def _current_settings(self) -> Settings:

@@ -42,7 +42,7 @@ def command(ws, msg):
         complaints = []
         own, theirs = functools.partial(ws.sync_send_to, ws.id), functools.partial(room.send_to, "")
         for send in own, ws.sync_broadcast, room.broadcast, theirs:
-            for value in (5, None, {}):
+            for value in (5, None, set()):
                 try:
                     send(value)
                 except TypeError as error:
@@ -222,14 +222,15 @@ def test_a_dropped_connections_id_is_nobodys(server: Server) -> None:
         assert hear(one) == ["[false, false]"]
 
 
-def test_only_text_and_bytes_may_be_sent(server: Server) -> None:
+def test_what_cannot_be_sent_is_told_what_can(server: Server) -> None:
     with RawClient(server, "/room") as client:
         client.read_frame()
         client.say("wrong")
         complaints = json.loads(str(client.read_frame()[1]))
         assert (
             complaints
-            == [f"a message is str or bytes, not {name}" for name in ("int", "NoneType", "dict")] * 4
+            == [f"a message is str, bytes, dict or list, not {name}" for name in ("int", "NoneType", "set")]
+            * 4
         )
         client.close()
         assert client.read_to_end() == [closed(1000), FIN]
