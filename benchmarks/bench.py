@@ -1,8 +1,8 @@
 """gws and its peers side by side: `python benchmarks/bench.py`.
 
 Each round puts each workload on every server in turn, so that what disturbs the machine disturbs all of them and the
-ratios hold. Exit status 0 when gws did everything that was asked of it, faultlessly, whatever the figures; README.md in
-this directory says more.
+ratios hold. Exit status 0 when every server was measured and gws did everything that was asked of it, faultlessly,
+whatever the figures; README.md in this directory says more.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import load_generator
 import peers
 import plots
 from cores import choose_cores
-from findings import Failure, Findings, Sample
+from findings import Failure, Findings, Sample, exit_status
 from load_generator import LoadError
 from machine import describe_machine
 from measuring import Bench
@@ -48,7 +48,13 @@ def main() -> int:
     if options.into:
         write(options.into, text, findings, options.workloads)
     print(text)
-    return 0 if findings.faultless(peers.OURS & set(options.servers)) else 1
+    planned = [
+        (workload.name, server)
+        for workload in options.workloads
+        for server in workload.servers
+        if server in options.servers
+    ]
+    return exit_status(findings, planned, peers.OURS & set(options.servers))
 
 
 def plan(

@@ -1,8 +1,8 @@
 """Several workers as one server, gws beside Flask-SocketIO: `python benchmarks/fan_out.py`.
 
 Each round starts each system in turn, with a Valkey of its own, and puts its workloads on it; the clients know
-whether each message reached each of them exactly once. Exit status 0 when gws did so, whatever the figures;
-README.md in this directory says more.
+whether each message reached each of them exactly once. Exit status 0 when every system was measured and gws did so,
+whatever the figures; README.md in this directory says more.
 """
 
 import argparse
@@ -12,7 +12,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from urllib.request import urlopen
 import load_generator
 import plots
 import report
-from bench import allow_many_files
+from bench import allow_many_files, some_of
 from fan_out_workloads import (
     ACT,
     GWS,
@@ -34,7 +34,7 @@ from fan_out_workloads import (
     variant,
     workloads_of,
 )
-from findings import Failure, Findings, Sample
+from findings import Failure, Findings, Sample, exit_status
 from installing import NotAvailableError
 from load_generator import LoadError
 from machine import describe_machine
@@ -87,25 +87,27 @@ def main() -> int:
     progress, program = Progress(), load_generator.build()
     settings = {"rounds": options.rounds, "seconds": options.seconds, "warm_up": options.warm_up}
     findings = Findings(describe_machine("shared by servers, Valkey and clients"), settings)
-    engine = prepare(findings, progress)
+    engine = prepare(options.servers, findings, progress)
     allow_many_files()
     bench = Bench(program, engine, findings, progress, options.seconds, options.warm_up)
+    systems = [system for system in SYSTEMS if system.server.name in options.servers]
     bench.measure_all(
-        [system for system in SYSTEMS if system.server.name in findings.versions], options.rounds
+        [system for system in systems if system.server.name in findings.versions], options.rounds
     )
     text = HEAD + report.as_markdown(findings, WORKLOADS, TARGETS).removeprefix(report.HEAD)
     if options.into:
         write(options.into, text, findings)
     print(text)
-    return 0 if findings.faultless(frozenset({GWS.name})) else 1
+    planned = [(workload.name, system.server.name) for system in systems for workload in workloads_of(system)]
+    return exit_status(findings, planned, frozenset({GWS.name}))
 
 
-def prepare(findings: Findings, progress: Progress) -> Runnable:
-    """Find, and where needed install, the servers; returns the engine."""
+def prepare(names: Collection[str], findings: Findings, progress: Progress) -> Runnable:
+    """Find, and where needed install, the servers of these names; returns the engine."""
     progress.say(f"preparing {VALKEY.name}")
     engine = find(VALKEY)
     findings.machine["valkey"] = ", ".join(f"{name} {version}" for name, version in engine.versions.items())
-    for server in SERVERS:
+    for server in (server for server in SERVERS if server.name in names):
         progress.say(f"preparing {server.name}")
         try:
             findings.versions[server.name] = find(server).versions
@@ -222,6 +224,10 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Measure several workers of gws beside Flask-SocketIO's.")
     parser.add_argument("--rounds", type=int, default=5, help="how often each is measured (5)")
     parser.add_argument("--seconds", type=float, default=2, help="length of one measurement (2)")
+    names = [server.name for server in SERVERS]
+    parser.add_argument(
+        "--servers", type=some_of(names), default=names, help=f"some of {','.join(names)}", metavar="A,B"
+    )
     parser.add_argument("--into", type=Path, help="write figures, tables and plots into this directory")
     options = parser.parse_args()
     options.warm_up = 0.5

