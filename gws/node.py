@@ -7,6 +7,7 @@ import os
 import weakref
 from typing import Final, Protocol
 
+from . import names
 from .backplane import urls
 from .backplane.engines import make_backplane
 from .cluster import Cluster, Endpoint
@@ -48,9 +49,14 @@ def cluster_of(endpoint: HasBackplane) -> Cluster:
     """The cluster of an endpoint: one for each URL.
 
     Raises:
-        BackplaneError: the URL is none.
+        BackplaneError: the URL is none, or other nodes could not tell the endpoint from another one of its name.
     """
-    url = urls.check(endpoint.backplane_url or _default_url())
+    url = _url_of(endpoint)
+    _check_names(url)
+    return _join(endpoint, url)
+
+
+def _join(endpoint: HasBackplane, url: str) -> Cluster:
     cluster = _clusters.get(url)
     if cluster is None:
         cluster = _clusters[url] = Cluster(make_backplane(url))
@@ -60,28 +66,40 @@ def cluster_of(endpoint: HasBackplane) -> Cluster:
     return cluster
 
 
+def _check_names(url: str) -> None:
+    # Where there are no other processes, the applications of two tests may well have the same endpoints.
+    if url != urls.MEMORY:
+        names.check_living(lambda: (party for party in names.everywhere() if _url_of(party.endpoint) == url))
+
+
 def has_begun() -> bool:
     """Whether the clusters of this process have been started."""
     return _has_begun
 
 
-def begin(is_multiprocess: bool, announce: bool = True) -> None:
+def begin(is_multiprocess: bool, announce: bool = True, application: object = None) -> None:
     """Start the clusters of this process's endpoints; does not wait. Where the connections will be served.
 
     Args:
         is_multiprocess: whether other processes serve the same application.
         announce: whether to say so if they cannot be reached.
+        application: the WSGI application that is served, as far as that is known.
 
     Raises:
-        BackplaneError: a URL is none, or takes what there is not.
+        BackplaneError: a URL is none, or takes what there is not; or two endpoints have one name.
     """
     global _is_multiprocess, _has_begun, _is_over
+    # Also in the only process, which shows in development what several could not tell apart.
+    names.check(names.behind(application))
     if _has_begun and not _is_over:
         return
     _has_begun = _is_over = False
     _is_multiprocess = is_multiprocess
-    for endpoint in tuple(_endpoints):
-        cluster_of(endpoint)
+    endpoints = [(endpoint, _url_of(endpoint)) for endpoint in tuple(_endpoints)]
+    for url in {url for _, url in endpoints}:
+        _check_names(url)
+    for endpoint, url in endpoints:
+        _join(endpoint, url)
     for cluster in _clusters.values():
         cluster.start()
     _has_begun = True
@@ -113,6 +131,10 @@ def end() -> None:
     _clusters.clear()
     for endpoint in tuple(_endpoints):
         endpoint.forget_cluster()
+
+
+def _url_of(endpoint: HasBackplane) -> str:
+    return urls.check(endpoint.backplane_url or _default_url())
 
 
 def _default_url() -> str:

@@ -404,7 +404,8 @@ def serve(app: Any, host: str = "127.0.0.1", port: int = 8080, **options: Any) -
             `error_log`, `backlog`, `environ`.
 
     Raises:
-        SystemExit: 1, with one line that says why the port or the backplane cannot be had.
+        SystemExit: 1, with one line that says why the port or the backplane cannot be had, or which two endpoints of
+            two applications have the same name.
     """
     if not monkey.is_module_patched("socket"):
         logger.warning(
@@ -412,7 +413,7 @@ def serve(app: Any, host: str = "127.0.0.1", port: int = 8080, **options: Any) -
             "stops every connection. Begin your program with `from gevent import monkey; monkey.patch_all()`"
         )
     try:
-        node.begin(is_multiprocess=False)
+        node.begin(is_multiprocess=False, application=app)
         node.check()
     except BackplaneError as error:
         sys.exit(f"gws: {error}")

@@ -62,6 +62,11 @@ class Upgrade:
         self.conversation: Upgraded | None = None
         """What the HTTP handler is to begin when the application has returned."""
 
+    @property
+    def server(self) -> object:
+        """The server that the request came to."""
+        return self._handler.server
+
     def take_over(self) -> tuple[Any, bytes]:
         """The socket, which does not block and is nobody else's any more, and the bytes behind the request."""
         handler = self._handler

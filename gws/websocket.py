@@ -14,7 +14,7 @@ from flask import Blueprint, Flask, Response, has_request_context, request
 from flask.globals import request_ctx
 from flask.sansio.blueprints import BlueprintSetupState
 
-from . import node, worker_start
+from . import names, node, worker_start
 from .backplane import urls
 from .cluster import Cluster
 from .conversation import Conversation
@@ -40,23 +40,32 @@ class WebSocket:
     Args:
         app: the Flask application, or a blueprint of it.
         endpoint: the URL rule, such as "/web_socket" or "/rooms/<name>"; a leading "/" may be left out.
+        name: what other processes and a `Publisher` know the endpoint by, if not by its URL rule with the prefix of its
+            blueprint: for the second of two applications in one process that have the same rule. A leading "/" may be
+            left out.
         backplane: the URL of what carries messages between processes; else `GWS_BACKPLANE_URL` of the application's
             configuration, or of the environment, or what suits the server.
         settings: those of `gws.settings.Settings`, by name; they win over the application's `GWS_…` settings.
 
     Raises:
-        TypeError, ValueError: a setting that there is not, or that could not work; a URL rule with a variable of
-            another framework's, such as "/rooms/:name" or "/rooms/{name}".
+        TypeError, ValueError: a setting that there is not, or that could not work; a name that the application has
+            already; a URL rule with a variable of another framework's, such as "/rooms/:name" or "/rooms/{name}".
         BackplaneError: the URL is none of a backplane, or takes a package that is not installed.
 
     Attributes:
-        name: what the endpoint is called on all nodes, and by a `Publisher`: its URL rule.
+        name: what the endpoint is called on all nodes, and by a `Publisher`.
     """
 
     _global_dependencies: ClassVar[dict[str, object]] = {}
 
     def __init__(
-        self, app: Flask | Blueprint, endpoint: str, *, backplane: str | None = None, **settings: Any
+        self,
+        app: Flask | Blueprint,
+        endpoint: str,
+        *,
+        name: str | None = None,
+        backplane: str | None = None,
+        **settings: Any,
     ) -> None:
         check_arguments(settings)
         _check_rule(endpoint)
@@ -69,17 +78,18 @@ class WebSocket:
         self._settings: weakref.WeakKeyDictionary[Flask, Settings] = weakref.WeakKeyDictionary()
         self._router_dependencies: dict[str, object] = {}
         prefix = (app.url_prefix or "") if isinstance(app, Blueprint) else ""
-        self.name = prefix + self.endpoint
-        self._variables = _variables(self.name)
+        self._variables = _variables(prefix + self.endpoint)
+        self._given_name = None if name is None else names.check_name(name)
+        self.name = self._given_name or prefix + self.endpoint
         self._app: Flask | None = None
-        if isinstance(app, Flask):
-            self._app = app
-        else:
-            app.record_once(self._register)
         install(app)
         app.add_url_rule(
             self.endpoint, endpoint=self.endpoint.replace(".", "_"), view_func=self._view, websocket=True
         )
+        if isinstance(app, Flask):
+            self._belong_to(app)
+        else:
+            app.record_once(self._register)
         node.declare(self)
         worker_start.await_worker()
 
@@ -214,12 +224,19 @@ class WebSocket:
 
     def _register(self, state: BlueprintSetupState) -> None:
         assert isinstance(state.app, Flask)
-        self._app = state.app
-        self.name = (state.url_prefix or "") + self.endpoint
+        if self._cluster is None:
+            # Else it is in use, in an application that has the blueprint already.
+            self.name = self._given_name or (state.url_prefix or "") + self.endpoint
+        self._belong_to(state.app)
+
+    def _belong_to(self, app: Flask) -> None:
+        names.declare(app, self)
+        self._app = app
 
     def _view(self, **path_params: Any) -> Response:
         try:
             upgrade = find_upgrade(request.environ)
+            names.serve(upgrade.server, request_ctx.app, self)
             # Before anybody is connected, so that nothing is missed.
             _ = self.cluster
             conversation = Conversation(self, self._current_settings(), upgrade, path_params)

@@ -28,8 +28,10 @@ def begin(worker: GeventWorker) -> None:
     global _has_begun
     _has_begun = True
     try:
-        # A worker that follows one that has died need not say it again.
-        node.begin(worker.cfg.workers > 1, announce=worker.age == 1)
+        # A worker that follows one that has died need not say it again. One whose application waits, or fails, while it
+        # is loaded has none.
+        application = getattr(worker, "wsgi", None)
+        node.begin(worker.cfg.workers > 1, announce=worker.age == 1, application=application)
         node.check()
     except BackplaneError as error:
         from gunicorn.arbiter import Arbiter

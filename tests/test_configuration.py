@@ -20,17 +20,20 @@ def test_two_applications_in_one_process_have_their_own_endpoints_and_settings(
         from flask import Blueprint, Flask
         from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
-        shared = Blueprint("shared", __name__)
-        websocket = WebSocket(shared, "/shared")
+        def make_blueprint(name):
+            blueprint = Blueprint("shared", __name__)
+            websocket = WebSocket(blueprint, "/shared", name=name)
 
-        @websocket.on("message")
-        def message(msg):
-            return flask.current_app.config["GWS_MAX_MESSAGE_SIZE"]  and f"{flask.current_app.name} {msg}"
+            @websocket.on("message")
+            def message(msg):
+                return f"{flask.current_app.name} {msg}"
+
+            return blueprint
 
         second = Flask("second")
         for each, size in (app, 10), (second, 20):
             each.config["GWS_MAX_MESSAGE_SIZE"] = size
-            each.register_blueprint(shared)
+            each.register_blueprint(make_blueprint(each.name))
         app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {"/second": second.wsgi_app})
         """
     )

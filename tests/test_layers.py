@@ -62,6 +62,7 @@ _LAYERS = (
     "__main__",
     "census*",
     "cluster*",
+    "names",
     "node",
     "connector",
     "going_away*",

@@ -1,0 +1,458 @@
+"""What crosses from one application to another, and what native threads and rooms in masses leave behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gws.publisher import Publisher
+
+from .conftest import StartServer
+from .harness import PREAMBLE, Server
+from .program import DEADLINE, python, wait_for
+from .raw_client import RawClient
+from .valkey import Valkey
+
+WORKERS = {
+    "worker": "gws.worker.Worker",
+    "geventwebsocket": "geventwebsocket.gunicorn.workers.GeventWebSocketWorker",
+}
+
+
+@pytest.fixture(scope="module")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
+    """What the nodes of these tests share."""
+    with Valkey(tmp_path_factory.mktemp("valkey")) as server:
+        yield server
+
+
+# Two applications with the same URL rule
+
+MAKE = """
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
+
+def serve(chat):
+    @chat.on("connect")
+    def connect(ws):
+        ws.join("ops")
+        return {"answer": [ws.id, os.getpid()]}
+
+    @chat.on("message")
+    def obey(ws, msg):
+        what, *arguments = json.loads(msg)
+        return {"answer": getattr(chat, what)(*arguments)}
+
+def make(import_name, **settings):
+    made = flask.Flask(import_name)
+    serve(WebSocket(made, "/chat", ping_interval=None, **settings))
+    return made
+
+def mount(**apps):
+    app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {f"/{path}": made for path, made in apps.items()})
+"""
+
+TWINS = {
+    "dispatcher": 'mount(one=make("one"), two=make("two"))',
+    "one below the other": 'serve(WebSocket(app, "/chat")); mount(two=make("two"))',
+    "two blueprints": """
+one, two = flask.Flask("one"), flask.Flask("two")
+for each in one, two:
+    blueprint = flask.Blueprint("chats", each.name)
+    serve(WebSocket(blueprint, "/chat"))
+    each.register_blueprint(blueprint, url_prefix="/talk")
+mount(one=one, two=two)
+""",
+    "one blueprint": """
+one, two = flask.Flask("one"), flask.Flask("two")
+blueprint = flask.Blueprint("chats", __name__)
+serve(WebSocket(blueprint, "/chat"))
+for each in one, two:
+    each.register_blueprint(blueprint)
+mount(one=one, two=two)
+""",
+    "one blueprint with two prefixes": """
+one, two = flask.Flask("one"), flask.Flask("two")
+blueprint = flask.Blueprint("chats", __name__)
+serve(WebSocket(blueprint, "/chat"))
+for each in one, two:
+    each.register_blueprint(blueprint, url_prefix=f"/{each.name}")
+mount(one=one, two=two)
+""",
+    "the same name": 'mount(one=make("one", name="talk"), two=make("two", name="/talk"))',
+    "the name of another's rule": 'serve(WebSocket(app, "/talk")); mount(two=make("two", name="talk"))',
+    "a dispatcher of one's own": """
+one, two, plain = make("one"), make("two"), app
+serve_plain = app.wsgi_app
+
+def dispatch(environ, start_response):
+    return (one if environ["PATH_INFO"] == "/one" else two)(environ, start_response)
+
+app = dispatch
+""",
+}
+"""What each makes of one process."""
+
+
+def write_twins(folder: Path, how: str) -> Path:
+    """The program of such an application."""
+    program = folder / "app.py"
+    start = 'if __name__ == "__main__":\n    import gws\n    gws.serve(app, port=0)\n'
+    program.write_text(f"{PREAMBLE}{MAKE}{TWINS[how]}\n{start}")
+    return program
+
+
+def run(command: list[str], **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a server that does not start."""
+    return subprocess.run(
+        command,
+        check=False,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=DEADLINE,
+        env=os.environ | environment,
+    )
+
+
+def gunicorn(folder: Path, way: str, *arguments: str) -> list[str]:
+    """The command that serves the program of a folder."""
+    command = [sys.executable, "-m", "gunicorn", "-k", WORKERS[way], "-b", "127.0.0.1:0"]
+    return [*command, "--no-control-socket", "--chdir", str(folder), *arguments, "app:app"]
+
+
+def assert_is_told(line: str) -> None:
+    """The line says what is wrong, and what to write instead."""
+    assert "<WebSocket /" in line
+    assert "name=..." in line
+    assert "'two'" in line
+
+
+@pytest.mark.parametrize("how", TWINS)
+def test_two_applications_of_one_name_are_an_error_at_the_start_of_the_only_process_too(
+    tmp_path: Path, how: str
+) -> None:
+    done = run([sys.executable, str(write_twins(tmp_path, how))])
+    assert done.returncode == 1, done.stdout
+    (line,) = done.stdout.splitlines()
+    assert line.startswith("gws: ")
+    assert_is_told(line)
+
+
+@pytest.mark.parametrize("way", WORKERS)
+@pytest.mark.parametrize(
+    "how", ["dispatcher", "two blueprints", "one blueprint", "a dispatcher of one's own"]
+)
+@pytest.mark.parametrize("backplane", ["valkey", "embedded", "memory"])
+def test_two_applications_of_one_name_end_gunicorn_at_its_start(
+    tmp_path: Path, valkey: Valkey, way: str, how: str, backplane: str
+) -> None:
+    write_twins(tmp_path, how)
+    url = f"{valkey.url}?namespace=twins" if backplane == "valkey" else f"{backplane}://"
+    workers = "1" if backplane == "memory" else "2"
+    done = run(gunicorn(tmp_path, way, "-w", workers), GWS_BACKPLANE_URL=url)
+    assert done.returncode, done.stdout
+    lines = [line for line in done.stdout.splitlines() if "[CRITICAL]" in line]
+    assert lines
+    for line in lines:
+        assert_is_told(line)
+    assert "BackplaneError" not in done.stdout
+
+
+class Client(RawClient):
+    """A client of one of the two.
+
+    Attributes:
+        id: the connection's.
+        process: the pid of the worker that serves it.
+    """
+
+    def __init__(self, server: Server, path: str) -> None:
+        super().__init__(server, path)
+        self.heard: list[str] = []
+        self.id, self.process = self._read_answer()
+
+    def ask(self, what: str, *arguments: object) -> Any:
+        """What that method of the endpoint returns; messages that come before are kept."""
+        self.say(json.dumps([what, *arguments]))
+        return self._read_answer()
+
+    def hear(self) -> str:
+        """The next message."""
+        return self.heard.pop(0) if self.heard else self.read_text()
+
+    def _read_answer(self) -> Any:
+        while True:
+            said = self.read_text()
+            if said.startswith('{"answer"'):
+                return json.loads(said)["answer"]
+            self.heard.append(said)
+
+
+def one_on_each(server: Server, path: str, workers: int = 2) -> list[Client]:
+    """A client of each worker, and those that were needed to find them."""
+    clients: list[Client] = []
+
+    def is_enough() -> bool:
+        clients.append(Client(server, path))
+        return len({client.process for client in clients}) == workers
+
+    wait_for(is_enough, f"a client of each worker at {path}")
+    return clients
+
+
+@pytest.mark.parametrize("way", WORKERS)
+@pytest.mark.parametrize("backplane", ["valkey", "embedded"])
+def test_with_a_name_of_its_own_nothing_crosses_from_one_application_to_the_other(
+    start_server: StartServer, valkey: Valkey, way: str, backplane: str
+) -> None:
+    url = f"{valkey.url}?namespace=named-{way}" if backplane == "valkey" else f"{backplane}://"
+    server = start_server(
+        f'{MAKE}\napp.config["GWS_BACKPLANE_URL"] = {url!r}\n'
+        f'mount(one=make("one", backplane={url!r}), two=make("two", name="second chat", backplane={url!r}))',
+        way,
+        ["-w", "2"],
+    )
+    ones, twos = one_on_each(server, "/one/chat"), one_on_each(server, "/two/chat")
+    here = ones[0]
+    wait_for(lambda: here.ask("count") == len(ones), "the workers to know each other")
+    wait_for(lambda: twos[0].ask("count") == len(twos), "the workers to know each other")
+    assert sorted(here.ask("connections")) == sorted(client.id for client in ones)
+    assert here.ask("count", "ops") == len(ones)
+    for client in twos:
+        # To another worker it was handed on, and is nobody's there.
+        here.ask("send_to", client.id, "crossed")
+        here.ask("close_connection", client.id)
+    here.ask("broadcast", "to all of one")
+    here.ask("broadcast", "to the ops of one", "ops")
+    if backplane == "valkey":
+        with Publisher(url) as publisher:
+            assert publisher.broadcast("second chat", "to all of two") == 2
+    else:
+        twos[0].ask("broadcast", "to all of two")
+    for client in ones:
+        assert [client.hear(), client.hear()] == ["to all of one", "to the ops of one"]
+    for client in twos:
+        assert client.hear() == "to all of two"
+        assert client.ask("count") == len(twos)
+        assert client.heard == []
+    for client in (*ones, *twos):
+        client.drop()
+
+
+LATE = """
+tenants = {}
+
+def find(environ, start_response):
+    name = environ["PATH_INFO"].split("/")[1]
+    environ["PATH_INFO"] = environ["PATH_INFO"].removeprefix(f"/{name}")
+    if name not in tenants:
+        tenants[name] = make(name)
+    return tenants[name](environ, start_response)
+
+app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {"/tenants": find})
+"""
+"""Dispatching by what is made when it is first asked for; `PATH_INFO` is what is behind "/tenants"."""
+
+
+@pytest.mark.parametrize("backplane", ["memory", "valkey"])
+def test_an_application_that_is_made_later_does_not_cross_either(
+    start_server: StartServer, valkey: Valkey, way: str, backplane: str
+) -> None:
+    url = f"{valkey.url}?namespace=late-{way}" if backplane == "valkey" else "memory://"
+    server = start_server(f"os.environ['GWS_BACKPLANE_URL'] = {url!r}\n{MAKE}\n{LATE}", way)
+    one = Client(server, "/tenants/one/chat")
+    with one:
+        for _ in range(3):
+            with RawClient(server, "/tenants/two/chat") as two:
+                if way == "geventwebsocket":
+                    assert two.read_close()[0] == 1011
+                else:
+                    assert two.status == 500
+        assert_is_told(next(line for line in server.log().splitlines() if "BackplaneError:" in line))
+        assert one.ask("count") == 1
+        with Client(server, "/tenants/one/chat"):
+            assert one.ask("count") == 2
+
+
+def test_two_endpoints_of_one_name_in_one_application_are_refused_where_they_are_made() -> None:
+    script = """
+        from flask import Blueprint, Flask
+        from gws import WebSocket
+
+        def complain(make):
+            try:
+                make()
+            except ValueError as error:
+                print(error)
+
+        app = Flask("app")
+        first = WebSocket(app, "/chat")
+        complain(lambda: WebSocket(app, "/other", name="chat"))
+        blueprint = Blueprint("talk", "app", url_prefix="/talk")
+        WebSocket(blueprint, "/chat")
+        app.register_blueprint(blueprint)
+        another = Blueprint("another", "app")
+        WebSocket(another, "/chat")
+        complain(lambda: app.register_blueprint(another, url_prefix="/talk"))
+        # One endpoint under two URLs.
+        app.register_blueprint(blueprint, url_prefix="/again", name="again")
+    """
+    lines = python(script).splitlines()
+    assert lines == [
+        f"{both} of the Flask application 'app' are both named {name!r}: give one another name, "
+        "WebSocket(app, rule, name=...)"
+        for both, name in [
+            ("<WebSocket /other> and <WebSocket /chat>", "/chat"),
+            ("<WebSocket /chat> and <WebSocket /chat>", "/talk/chat"),
+        ]
+    ]
+
+
+@pytest.mark.parametrize("name", ["", "a\0b", "ü" * 513, "\ud800", 5, b"chat"])
+def test_what_is_no_name_is_refused(name: Any) -> None:
+    from flask import Flask
+
+    from gws import WebSocket
+
+    with pytest.raises((TypeError, ValueError)):
+        WebSocket(Flask("app"), "/chat", name=name)
+
+
+FACTORY = """
+    from gevent import monkey; monkey.patch_all()
+    import importlib, os, sys, types
+    import flask
+    from gws import WebSocket
+    from gws.server import UpgradeServer, WebSocketHandler
+
+    shared = flask.Blueprint("shared", __name__)
+    room = WebSocket(shared, "/room")
+
+    def create_app():
+        app = flask.Flask("app")
+        chat = WebSocket(app, "/chat")
+        chat.on("message")(lambda ws, msg: f"{msg} {chat.count()}")
+        app.register_blueprint(shared)
+
+        @app.get("/say")
+        def say():
+            chat.broadcast("hello")
+            room.broadcast("hello")
+            return str(chat.count())
+
+        return app
+
+    kept = []
+
+    def ask(app):
+        assert app.test_client().get("/say").text == "0"
+        if sys.argv[1] == "kept":
+            kept.append(app)
+
+    def serve(app):
+        from websockets.sync.client import connect
+        server = UpgradeServer(("127.0.0.1", 0), app, handler_class=WebSocketHandler, log=None)
+        server.start()
+        with connect(f"ws://127.0.0.1:{server.server_port}/chat") as client:
+            client.send("hello")
+            assert client.recv() == "hello 1"
+        server.stop()
+"""
+
+
+@pytest.mark.parametrize("what", ["kept", "dropped"])
+def test_an_application_may_be_made_fifty_times_in_one_process(what: str) -> None:
+    script = """
+    for _ in range(50):
+        ask(create_app())
+    for _ in range(3):
+        serve(create_app())
+    # And as a program serves it; which comes to an end at once.
+    import contextlib, io, gws.server
+    gws.server._serve_until_told = lambda server: server.stop()
+    with contextlib.redirect_stderr(io.StringIO()):
+        gws.serve(create_app(), port=0)
+    assert len(kept) == (50 if sys.argv[1] == "kept" else 0)
+    """
+    python(FACTORY + script, what)
+
+
+def test_an_application_that_is_dropped_may_be_made_anew_beside_other_processes(valkey: Valkey) -> None:
+    script = """
+    os.environ["GWS_BACKPLANE_URL"] = sys.argv[2]
+    for _ in range(10):
+        ask(create_app())
+    serve(create_app())
+    """
+    python(FACTORY + script, "dropped", f"{valkey.url}?namespace=dropped")
+
+
+def test_one_that_is_kept_beside_other_processes_is_in_the_way_and_said_to_be(valkey: Valkey) -> None:
+    script = """
+    os.environ["GWS_BACKPLANE_URL"] = sys.argv[2]
+    first = create_app()
+    ask(first)
+    second = create_app()
+    second.config["PROPAGATE_EXCEPTIONS"] = True
+    for app in second, second:
+        try:
+            ask(app)
+        except Exception as error:
+            print(f"{type(error).__name__}: {error}")
+    # Who was there goes on.
+    ask(first)
+    """
+    lines = python(FACTORY + script, "kept", f"{valkey.url}?namespace=kept").splitlines()
+    assert len(lines) == 2
+    for line in lines:
+        assert line.startswith("BackplaneError: ")
+        assert "name=..." in line
+
+
+def test_a_module_that_is_loaded_again_makes_its_application_anew(tmp_path: Path) -> None:
+    (tmp_path / "chats.py").write_text(
+        "import flask, gws\n"
+        "app = flask.Flask(__name__)\n"
+        "chat = gws.WebSocket(app, '/chat')\n"
+        "@app.get('/say')\n"
+        "def say():\n"
+        "    chat.broadcast('hello')\n"
+        "    return str(chat.count())\n"
+    )
+    script = """
+    sys.path.insert(0, sys.argv[2])
+    import chats
+    before = chats.app
+    for _ in range(3):
+        ask(chats.app)
+        importlib.reload(chats)
+    assert before is not chats.app
+    """
+    python(FACTORY + script, "kept", str(tmp_path))
+
+
+@pytest.mark.parametrize("way", WORKERS)
+def test_a_reload_makes_the_application_anew(start_server: StartServer, way: str) -> None:
+    server = start_server(f'{MAKE}\nmount(one=make("one"))', way, ["-w", "2", "--graceful-timeout", "5"])
+    clients = one_on_each(server, "/one/chat")
+    for client in clients:
+        client.drop()
+    before = {client.process for client in clients}
+    server.tell(signal.SIGHUP)
+    wait_for(
+        lambda: not any(Path(f"/proc/{process}").exists() for process in before), "the old workers to go"
+    )
+    clients = one_on_each(server, "/one/chat")
+    assert not before & {client.process for client in clients}
+    wait_for(lambda: clients[0].ask("count") == len(clients), "the workers to know each other")
+    assert "name=..." not in server.log()
+    for client in clients:
+        client.drop()
