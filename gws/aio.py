@@ -16,7 +16,7 @@ import sys
 import types
 import weakref
 from asyncio.events import _get_running_loop
-from collections.abc import Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context
 from typing import Any, TypeVar
 
@@ -201,6 +201,17 @@ def _has_blocked(error: BaseException) -> bool:
     if isinstance(error, _ExceptionGroup):
         return error.subgroup(BlockingSwitchOutError) is not None
     return isinstance(error, BlockingSwitchOutError)
+
+
+async def in_greenlet(function: Callable[..., T], *args: Any) -> T:
+    """Call a function that may wait as gevent's do, and wait for it. In a coroutine of any event loop.
+
+    On gws's own loop a greenlet calls it, which is killed if the caller is cancelled; on another one, its executor.
+    """
+    loop = asyncio.get_running_loop()
+    if isinstance(loop, HubLoop):
+        return await loop.in_greenlet(function, *args)
+    return await loop.run_in_executor(None, function, *args)
 
 
 def get_loop() -> HubLoop:

@@ -12,7 +12,7 @@ from gevent.event import Event
 
 from .backplane import channels
 from .backplane.envelope import Envelope, Kind
-from .hub_io import counters
+from .hub_io import HubIO, counters
 
 ANSWER_TIMEOUT: Final = 1.0
 """Seconds for the others to say who is connected to them; who is later is left out, and counted."""
@@ -64,17 +64,23 @@ class Census:
         self._publish = publish
         self._questions: dict[int, Question] = {}
 
-    def ask(self, nodes: set[int], endpoint: str, room: str | None, with_ids: bool) -> Question:
-        """Ask these nodes, and wait for their answers, `ANSWER_TIMEOUT` at most. Any greenlet, any thread."""
+    def ask(self, io: HubIO, nodes: set[int], endpoint: str, room: str | None, with_ids: bool) -> Question:
+        """Ask these nodes, and wait for their answers, `ANSWER_TIMEOUT` at most. Any greenlet, any thread.
+
+        Args:
+            io: of the hub in which the answers come.
+            nodes: their numbers.
+            endpoint: the name of the endpoint that the question is about.
+            room: the room, if it is about one.
+            with_ids: whether the ids are asked for too.
+        """
         question = Question(nodes)
-        if not nodes:
-            return question
         number = secrets.randbits(64)
         self._questions[number] = question
         try:
             payload = _QUESTION.pack(number, with_ids) + (b"" if room is None else b"\0" + room.encode())
             self._publish(channels.ALL, Kind.QUESTION, payload=payload, endpoint=endpoint)
-            if not question.answered.wait(ANSWER_TIMEOUT):
+            if not io.wait(question.answered, ANSWER_TIMEOUT):
                 counters["backplane_unanswered"] += len(question.waits_for)
         finally:
             del self._questions[number]

@@ -21,7 +21,7 @@ from .census import Census, Question, asked_room
 from .connection import Connection
 from .errors import ProtocolError, WouldBlockError
 from .handlers import encode_message
-from .hub_io import HubIO, counters, get_hub_io
+from .hub_io import HubIO, counters, get_hub_io, in_coroutine, in_hub
 from .ids import node_of, own_node
 from .protocol.frames import Close, Opcode, encode_close_payload, encode_frame, parse_close
 from .protocol.messages import Message
@@ -268,29 +268,28 @@ class Cluster:
 
         Raises:
             TypeError, ValueError: the room's name is none.
-            WouldBlockError: the caller is a coroutine.
+            WouldBlockError: the caller is a coroutine or a callback of the hub, also if nobody need be waited for.
         """
-        elsewhere = self._ask(endpoint, room, with_ids=True)
-        return [*registry.members(endpoint, room), *elsewhere.ids]
+        _check_may_wait("connections")
+        ids = self._ask(endpoint, room, with_ids=True).ids
+        return [*registry.members(endpoint, room), *ids]
 
     def count(self, endpoint: Endpoint, room: str | None = None) -> int:
         """How many they are; as `connections`, and what goes from node to node is only the number."""
-        elsewhere = self._ask(endpoint, room, with_ids=False)
-        return len(registry.members(endpoint, room)) + elsewhere.count
+        _check_may_wait("count")
+        count = self._ask(endpoint, room, with_ids=False).count
+        return len(registry.members(endpoint, room)) + count
 
     def _ask(self, endpoint: Endpoint, room: str | None, with_ids: bool) -> Question:
         if room is not None:
             channels.check_room(room)
-        io = self._io if self._io is not None and self._io.is_current() else None
-        if io is not None:
+        io = self._io
+        if io is not None and io.is_current():
             self._forget_the_dead()
         nodes = self._peers.alive() if self.is_ready else set()
-        if nodes and io is not None and not io.may_wait():
-            raise WouldBlockError(
-                "the other nodes are asked, which takes a moment: in an async def handler write "
-                "`await asyncio.to_thread(websocket.count)`"
-            )
-        return self._census.ask(nodes, endpoint.name, room, with_ids)
+        if io is None or not nodes:
+            return Question(set())
+        return self._census.ask(io, nodes, endpoint.name, room, with_ids)
 
     # Receiving
 
@@ -388,6 +387,19 @@ _RECEIVERS: Final = {
     Kind.QUESTION: Cluster._receive_question,
     Kind.ANSWER: Cluster._receive_answer,
 }
+
+
+def _check_may_wait(what: str) -> None:
+    if in_coroutine():
+        raise WouldBlockError(
+            f"the other processes are asked, which takes a moment: in a coroutine write "
+            f"`await websocket.async_{what}(...)`"
+        )
+    if in_hub():
+        raise WouldBlockError(
+            "the other processes are asked, which takes a moment: a callback of gevent's hub may not wait, so have a "
+            "greenlet call it, `gevent.spawn(...)`"
+        )
 
 
 def _frame_of(envelope: Envelope) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import threading
 import time
 from asyncio.events import _get_running_loop
 from collections import Counter, deque
@@ -12,6 +13,8 @@ from typing import Any, Final, Protocol, TypeVar
 
 import gevent
 from gevent import monkey
+from gevent.event import Event
+from gevent.hub import Hub
 from greenlet import greenlet
 
 from .hub_loop import HubLoop
@@ -146,6 +149,16 @@ class HubIO:
             and not isinstance(_get_running_loop(), HubLoop)
         )
 
+    def wait(self, event: Event, seconds: float) -> bool:
+        """Wait for an event of this hub, for so long at most; whether it was set. A greenlet, or any other thread."""
+        if self.is_current():
+            return bool(event.wait(seconds))
+        # gevent would make a hub for the thread, and leave it there.
+        deadline = time.monotonic() + seconds
+        while not event.is_set() and time.monotonic() < deadline:
+            _pause()
+        return bool(event.is_set())
+
     def end_burst(self, size: int) -> None:
         """Count `size` bytes that were queued; let the hub poll, write and read when it is time to. Any thread."""
         self._burst += size
@@ -177,6 +190,21 @@ class HubIO:
             except Exception as error:
                 report_fault(error)
                 connection.crash()
+
+
+def in_coroutine() -> bool:
+    """Whether the caller is a coroutine, on gws's event loop or any other of asyncio's. Any thread."""
+    loop: Any = _get_running_loop()
+    # asyncio notes the running loop for the native thread, of which other greenlets see it as well. gws's own is noted
+    # while a coroutine has its turn only, and the others know who runs them.
+    return isinstance(loop, HubLoop) or (
+        loop is not None and getattr(loop, "_thread_id", None) == threading.get_ident()
+    )
+
+
+def in_hub() -> bool:
+    """Whether the caller is a callback of a hub, which may not wait. Any thread."""
+    return isinstance(gevent.getcurrent(), Hub)
 
 
 _of_hub: dict[Any, HubIO] = {}

@@ -12,6 +12,7 @@ from .backplane import urls
 from .backplane.engines import make_backplane
 from .cluster import Cluster, Endpoint
 from .compiled import log_why_not
+from .hub_io import HubIO, get_hub_io
 
 logger = logging.getLogger("gws")
 
@@ -35,7 +36,8 @@ _clusters: dict[str, Cluster] = {}
 """By URL."""
 _is_multiprocess: bool | None = None
 """Whether other processes serve the same application; None before the server has said so."""
-_has_begun = False
+_io: HubIO | None = None
+"""Of the hub that the clusters run in, once they have begun."""
 _is_over = False
 """Whether the clusters have ended; what is still said then goes to this process's own connections."""
 
@@ -60,8 +62,8 @@ def _join(endpoint: HasBackplane, url: str) -> Cluster:
     cluster = _clusters.get(url)
     if cluster is None:
         cluster = _clusters[url] = Cluster(make_backplane(url))
-        if _has_begun and not _is_over:
-            cluster.start()
+        if _io is not None and not _is_over:
+            _io.call(cluster.start)
     cluster.add(endpoint)
     return cluster
 
@@ -74,7 +76,7 @@ def _check_names(url: str) -> None:
 
 def has_begun() -> bool:
     """Whether the clusters of this process have been started."""
-    return _has_begun
+    return _io is not None
 
 
 def begin(is_multiprocess: bool, announce: bool = True, application: object = None) -> None:
@@ -88,12 +90,12 @@ def begin(is_multiprocess: bool, announce: bool = True, application: object = No
     Raises:
         BackplaneError: a URL is none, or takes what there is not; or two endpoints have one name.
     """
-    global _is_multiprocess, _has_begun, _is_over
+    global _is_multiprocess, _io, _is_over
     # Also in the only process, which shows in development what several could not tell apart.
     names.check(names.behind(application))
-    if _has_begun and not _is_over:
+    if _io is not None and not _is_over:
         return
-    _has_begun = _is_over = False
+    _io, _is_over = None, False
     _is_multiprocess = is_multiprocess
     endpoints = [(endpoint, _url_of(endpoint)) for endpoint in tuple(_endpoints)]
     for url in {url for _, url in endpoints}:
@@ -102,7 +104,7 @@ def begin(is_multiprocess: bool, announce: bool = True, application: object = No
         _join(endpoint, url)
     for cluster in _clusters.values():
         cluster.start()
-    _has_begun = True
+    _io = get_hub_io()
     log_why_not()
     if announce and is_multiprocess and urls.MEMORY in _clusters:
         logger.error(
@@ -125,7 +127,7 @@ def check() -> None:
 def end() -> None:
     """Say farewell to the other nodes, in `FAREWELL_TIMEOUT` for each backplane. Twice is once."""
     global _is_over
-    _is_over = _has_begun
+    _is_over = has_begun()
     for cluster in tuple(_clusters.values()):
         cluster.close(FAREWELL_TIMEOUT)
     _clusters.clear()
@@ -146,11 +148,11 @@ def _default_url() -> str:
 
 
 def _forget() -> None:
-    global _has_begun, _is_over, _is_multiprocess
+    global _io, _is_over, _is_multiprocess
     for cluster in _clusters.values():
         cluster.abandon()
     _clusters.clear()
-    _has_begun, _is_over, _is_multiprocess = False, False, None
+    _io, _is_over, _is_multiprocess = None, False, None
     for endpoint in tuple(_endpoints):
         endpoint.forget_cluster()
 

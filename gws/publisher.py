@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Collection
+import sys
+from collections.abc import Collection, Iterator
 from types import TracebackType
 from typing import Any, Final
 
@@ -41,12 +43,12 @@ class Publisher:
                 f"{url} {_UNREACHABLE[url]}: use a redis:// or unix:// URL, in the application as well"
             )
         # Not at the top: most applications have one process, and need not have the package redis.
-        import redis
-
         from .backplane.redis_server import RedisServer
 
         self._server = RedisServer(url, lambda: None)
-        self._client: Any = redis.Redis.from_pool(self._server.pool)
+        self._client = self._server.make_client()
+        self._hub: Any = None
+        """Of the connections, in a program that gevent has patched."""
 
     def __repr__(self) -> str:
         return f"<Publisher {self._server.url}>"
@@ -146,10 +148,29 @@ class Publisher:
 
         name, data = f"{self._server.prefix}{channel}".encode(), encode(envelope)
         try:
-            return int(self._client.publish(name, data))
+            with self._lend_client() as client:
+                return int(client.publish(name, data))
         except (redis.RedisError, OSError) as error:
             what = "this is no Redis and no Valkey: " if isinstance(error, redis.InvalidResponse) else ""
             raise BackplaneError(f"{self._server.url}: {what}{self._server.reason(error)}") from None
+
+    @contextlib.contextmanager
+    def _lend_client(self) -> Iterator[Any]:
+        """A client whose connections this thread may use."""
+        # Not at the top: it needs no gevent.
+        if "gevent.monkey" not in sys.modules:
+            yield self._client
+            return
+        from .hub_threads import get_own_hub, is_patched, passing_hub
+
+        hub = get_own_hub() if is_patched() else None
+        self._hub = self._hub or hub
+        if hub is self._hub:
+            yield self._client
+            return
+        # gevent's sockets are for the hub that they were made in.
+        with passing_hub(), self._server.make_client() as client:
+            yield client
 
 
 def _message(kind: Kind, message: object, ids: Collection[str] = ()) -> Envelope:

@@ -14,12 +14,13 @@ from flask import Blueprint, Flask, Response, has_request_context, request
 from flask.globals import request_ctx
 from flask.sansio.blueprints import BlueprintSetupState
 
-from . import names, node, worker_start
+from . import aio, names, node, worker_start
 from .backplane import urls
 from .cluster import Cluster
 from .conversation import Conversation
 from .errors import ConnectRefusedError, HandshakeRefusedError
 from .handlers import Handler, Sendable, bind, to_message
+from .hub_threads import get_own_hub
 from .printable import printable
 from .protocol.frames import check_close
 from .protocol.messages import Message
@@ -175,13 +176,26 @@ class WebSocket:
 
         Raises:
             TypeError, ValueError: the room's name is none.
-            WouldBlockError: in a coroutine, write `await asyncio.to_thread(websocket.connections)`.
+            WouldBlockError: in a coroutine, also of the only process, write `await websocket.async_connections()`; a
+                callback of gevent's hub may not wait either.
         """
         return self.cluster.connections(self, room)
+
+    async def async_connections(self, room: str | None = None) -> list[str]:
+        """`connections` for coroutines, of any event loop.
+
+        Raises:
+            TypeError, ValueError: the room's name is none.
+        """
+        return await aio.in_greenlet(self.cluster.connections, self, room)
 
     def count(self, room: str | None = None) -> int:
         """How many connections there are; as `connections` otherwise."""
         return self.cluster.count(self, room)
+
+    async def async_count(self, room: str | None = None) -> int:
+        """`count` for coroutines; as `async_connections` otherwise."""
+        return await aio.in_greenlet(self.cluster.count, self, room)
 
     def to_message(self, value: object) -> Message:
         """Return what is sent for a value: `dict` and `list` become JSON text, by the application's JSON provider.
@@ -204,7 +218,7 @@ class WebSocket:
             BackplaneError: the configured URL is none of a backplane.
         """
         if self._cluster is None or not node.has_begun():
-            if has_request_context():
+            if has_request_context() and get_own_hub() is not None:
                 # The first one, of a server that has not said so itself.
                 node.begin(bool(request.environ.get("wsgi.multiprocess")))
             self._cluster = node.cluster_of(self)

@@ -27,6 +27,7 @@ _LAYERS = (
     "ids",
     "query_params",
     "states",
+    "hub_threads*",
     "hub_poll*",
     "hub_selector*",
     "hub_subprocess*",
@@ -84,7 +85,7 @@ _LAYERS = (
 LAYERS = tuple(name.removesuffix("*") for name in _LAYERS)
 WITH_GEVENT = {name.removesuffix("*") for name in _LAYERS if name.endswith("*")}
 WITHOUT_GEVENT = set(LAYERS) - WITH_GEVENT
-WITHOUT_IO = {name for name in WITHOUT_GEVENT if LAYERS.index(name) < LAYERS.index("hub_poll")}
+WITHOUT_IO = {name for name in WITHOUT_GEVENT if LAYERS.index(name) < LAYERS.index("hub_threads")}
 
 GEVENT = {"gevent", "geventwebsocket", "greenlet"}
 IO = {"asyncio", "http", "select", "selectors", "signal", "socket", "ssl", "subprocess", "threading", "time"}
@@ -94,6 +95,7 @@ INSIDE_A_FUNCTION = {
     ("backplane.engines", "backplane.embedded"),
     ("backplane.engines", "backplane.redis"),
     ("publisher", "backplane.redis_server"),
+    ("publisher", "hub_threads"),
     ("publisher", "redis"),
     ("backplane.keeper", "ctypes"),
     ("worker_start", "gunicorn.arbiter"),

@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -42,6 +43,20 @@ async def message_async(ws, msg):
     how, room = json.loads(msg)
     if how == "thread":
         return await asyncio.to_thread(look, room)
+    if how == "directly":
+        return complain(room)
+    if how == "impatient":
+        try:
+            return await asyncio.wait_for(chat.async_count(room), 0.2)
+        except asyncio.TimeoutError:
+            return "late"
+    return await look_async(room)
+
+async def look_async(room):
+    began = time.monotonic()
+    return [sorted(await chat.async_connections(room)), await chat.async_count(room), time.monotonic() - began]
+
+def complain(room):
     complaints = []
     for ask in chat.connections, chat.count:
         try:
@@ -50,9 +65,40 @@ async def message_async(ws, msg):
             complaints.append(f"{type(error).__name__}: {error}")
     return complaints
 
+async def complain_async(room):
+    # While others of this native thread have the hub.
+    await asyncio.sleep(0.01)
+    return complain(room)
+
+def in_callback(room):
+    done = gevent.event.AsyncResult()
+    gevent.get_hub().loop.run_callback(lambda: done.set(complain(room)))
+    return done.get()
+
+@app.get("/complaints/<how>")
+def complaints(how):
+    return {
+        "callback": in_callback,
+        "asyncio": lambda room: asyncio.run(complain_async(room)),
+        "asyncio in a thread": lambda room: gevent.get_hub().threadpool.apply(asyncio.run, (complain_async(room),)),
+    }[how](None)
+
+@app.get("/beside")
+def beside():
+    waiting = gevent.spawn(asyncio.run, asyncio.sleep(0.3))
+    gevent.sleep(0.05)
+    try:
+        return look(None)
+    finally:
+        waiting.get()
+
 @app.get("/look/<how>")
 def view(how):
     room = flask.request.args.get("room")
+    if how == "asyncio":
+        return asyncio.run(look_async(room))
+    if how == "asyncio in a thread":
+        return gevent.get_hub().threadpool.apply(asyncio.run, (look_async(room),))
     if how == "thread":
         return gevent.get_hub().threadpool.apply(look, (room,))
     if how == "greenlet":
@@ -113,7 +159,8 @@ def wait_until_acquainted(servers: list[Server]) -> None:
 
 def look(server: Server, room: str | None = None, how: str = "view") -> list[Any]:
     """The ids, the count, and the seconds that both took."""
-    return list(json.loads(server.get(f"/look/{how}" + (f"?room={room}" if room is not None else ""))))
+    query = f"?room={room}" if room is not None else ""
+    return list(json.loads(server.get(f"/look/{quote(how)}{query}")))
 
 
 def join(server: Server, *rooms: str, path: str = "/chat") -> tuple[RawClient, str]:
@@ -122,7 +169,10 @@ def join(server: Server, *rooms: str, path: str = "/chat") -> tuple[RawClient, s
     return client, client.read_text()
 
 
-@pytest.mark.parametrize("how", ["view", "greenlet", "thread"])
+HOW = ["view", "greenlet", "thread", "asyncio", "asyncio in a thread"]
+
+
+@pytest.mark.parametrize("how", HOW)
 def test_one_process_knows_its_own(start_module_server: StartServer, how: str) -> None:
     server = start_module_server(SOURCE)
     (one, one_id), (two, two_id) = join(server, "ops"), join(server, "ops", "sales")
@@ -132,13 +182,22 @@ def test_one_process_knows_its_own(start_module_server: StartServer, how: str) -
         assert look(server, "ops", how)[:2] == [sorted([one_id, two_id]), 2]
         assert look(server, "sales", how)[:2] == [[two_id], 1]
         assert look(server, "nobody's", how)[:2] == [[], 0]
-        # Where there is nobody to wait for, a coroutine may ask.
-        outsider.say('["directly", "ops"]')
-        ids, count = json.loads(outsider.read_text())
-        assert (sorted(ids), count) == (sorted([one_id, two_id]), 2)
+        # What works with one process works with several, and what does not, does not.
+        outsider.say('["awaiting", "ops"]', '["directly", "ops"]')
+        assert json.loads(outsider.read_text())[:2] == [sorted([one_id, two_id]), 2]
+        assert_complains(json.loads(outsider.read_text()))
 
 
-@pytest.mark.parametrize("how", ["view", "greenlet", "thread"])
+def assert_complains(
+    complaints: list[str], about: str = "in a coroutine write `await websocket.async_{}("
+) -> None:
+    """Both methods refuse, and say what to write instead."""
+    for complaint, method in zip(complaints, ["connections", "count"], strict=True):
+        assert complaint.startswith("WouldBlockError: ")
+        assert about.format(method) in complaint
+
+
+@pytest.mark.parametrize("how", HOW)
 def test_all_nodes_are_asked(pair: list[Server], how: str) -> None:
     here, there = pair
     (one, one_id), (two, two_id), (three, three_id) = (
@@ -167,16 +226,30 @@ def test_a_handler_asks(pair: list[Server]) -> None:
             assert json.loads(client.read_text())[:2] == [sorted([one_id, two_id]), 2]
 
 
-def test_a_coroutine_asks_in_a_thread_and_is_told_so(pair: list[Server]) -> None:
+def test_a_coroutine_awaits_the_others_and_is_told_so(pair: list[Server]) -> None:
     here, there = pair
     (one, one_id), (asking, _) = join(there, "ops"), join(here, path="/lobby")
     with one, asking:
-        asking.say('["thread", "ops"]')
-        assert json.loads(asking.read_text())[:2] == [[one_id], 1]
+        for how in "awaiting", "thread":
+            asking.say(json.dumps([how, "ops"]))
+            assert json.loads(asking.read_text())[:2] == [[one_id], 1]
         asking.say('["directly", "ops"]')
-        for complaint in json.loads(asking.read_text()):
-            assert complaint.startswith("WouldBlockError: ")
-            assert "await asyncio.to_thread(websocket.count)" in complaint
+        assert_complains(json.loads(asking.read_text()))
+        asking.say('["awaiting", 5]')
+        assert asking.read_close()[0] == 1011
+
+
+@pytest.mark.parametrize("how", ["asyncio", "asyncio in a thread"])
+def test_a_coroutine_of_another_loop_is_told_too(pair: list[Server], how: str) -> None:
+    assert_complains(json.loads(pair[0].get(f"/complaints/{quote(how)}")))
+
+
+def test_a_callback_of_the_hub_may_not_ask(pair: list[Server]) -> None:
+    assert_complains(json.loads(pair[0].get("/complaints/callback")), "have a greenlet call it")
+
+
+def test_a_greenlet_asks_while_another_one_runs_a_loop(pair: list[Server]) -> None:
+    assert json.loads(pair[0].get("/beside"))[:2] == [[], 0]
 
 
 def test_what_is_no_room_raises(pair: list[Server]) -> None:
@@ -208,9 +281,17 @@ def test_a_frozen_node_is_waited_for_a_second_and_counted_and_a_dead_one_is_forg
             # A second for each of the two questions.
             assert 1.9 < seconds < 4
             assert here.vitals()["counters"]["backplane_unanswered"] == 2
-            # Who waits keeps nobody else waiting.
-            assert here.get(f"/send_to/{far_id}") == "True"
-            assert far.read_text() == "hello"
+            # Who waits keeps nobody else waiting, a coroutine neither; and it may give up.
+            asking, _ = join(here, path="/lobby")
+            with asking:
+                asking.say('["awaiting", "ops"]')
+                assert here.get(f"/send_to/{far_id}") == "True"
+                assert far.read_text() == "hello"
+                ids, count, seconds = json.loads(asking.read_text())
+                assert (ids, count) == (sorted([near_id, far_id]), 2)
+                assert 1.9 < seconds < 4
+                asking.say('["impatient", "ops"]')
+                assert asking.read_text() == "late"
         finally:
             os.kill(beyond.pid(), signal.SIGKILL)
         wait_for(lambda: here.get(f"/send_to/{gone_id}") == "False", "the dead node to be forgotten")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import socket
 import ssl
 from collections.abc import Callable
@@ -36,7 +37,7 @@ CLOSED: Final = "Connection closed by server"
 
 
 class RedisServer:
-    """Where the server is; `pool` has connections to it for whoever shares them.
+    """Where the server is.
 
     Args:
         url: of a scheme that `urls` knows.
@@ -53,22 +54,29 @@ class RedisServer:
         """What the server's names of channels begin with."""
         self._prepare = prepare
         self._has_answered = False
+        self._make_pool = functools.partial(
+            redis.BlockingConnectionPool.from_url,
+            plain,
+            max_connections=MAX_CONNECTIONS,
+            timeout=ANSWER_TIMEOUT,
+            protocol=2,
+            socket_timeout=ANSWER_TIMEOUT,
+            socket_connect_timeout=CONNECT_TIMEOUT,
+            # A message that is sent again may arrive twice.
+            retry=Retry(NoBackoff(), 0),
+        )
         try:
-            self.pool = redis.BlockingConnectionPool.from_url(
-                plain,
-                max_connections=MAX_CONNECTIONS,
-                timeout=ANSWER_TIMEOUT,
-                protocol=2,
-                socket_timeout=ANSWER_TIMEOUT,
-                socket_connect_timeout=CONNECT_TIMEOUT,
-                # A message that is sent again may arrive twice.
-                retry=Retry(NoBackoff(), 0),
-            )
+            # For what it makes of the URL.
+            self._pool = self._make_pool()
             self._make_connection()
         except (ValueError, TypeError, AttributeError, RedisError) as error:
             # What it was about may be a part of the password.
             reason = f": {error}" if self.url == url else ""
             raise BackplaneError(f"{self.url} is no URL of a server{reason}") from None
+
+    def make_client(self) -> Any:
+        """A client with a pool of connections of its own, none of which is made yet."""
+        return redis.Redis.from_pool(self._make_pool())
 
     def connect(self) -> Any:
         """A connection that the server has answered on.
@@ -96,11 +104,11 @@ class RedisServer:
 
     def _make_connection(self) -> Any:
         # One that the pool does not keep, or wait for.
-        return self.pool.connection_class(**self.pool.connection_kwargs)
+        return self._pool.connection_class(**self._pool.connection_kwargs)
 
     def reason(self, error: BaseException) -> str:
         """What went wrong, for people; what is no Redis may repeat the password that it has been sent."""
-        password = self.pool.connection_kwargs.get("password")
+        password = self._pool.connection_kwargs.get("password")
         return str(error).replace(password, "***") if password else str(error)
 
     def _hopeless(self, error: BaseException, connection: Any) -> str | None:
