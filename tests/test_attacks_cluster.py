@@ -456,3 +456,115 @@ def test_a_reload_makes_the_application_anew(start_server: StartServer, way: str
     assert "name=..." not in server.log()
     for client in clients:
         client.drop()
+
+
+# Native threads
+
+THREADS = """
+from gevent import monkey
+from gws import Publisher
+from gws.backplane.urls import MEMORY
+
+url = os.environ["GWS_BACKPLANE_URL"] = URL
+start_native_thread = monkey.get_original("_thread", "start_new_thread")
+chat = WebSocket(app, "/chat", ping_interval=None)
+late = []
+publisher = None if url == MEMORY else Publisher(url)
+connectors = {}
+
+@chat.on("connect")
+def connect(ws):
+    connectors[ws.id] = ws
+    return ws.id
+
+def publish(what, *arguments):
+    return publisher and getattr(publisher, what)("/chat", *arguments)
+
+def do_all(recipient):
+    ws = next(iter(connectors.values()))
+    return {
+        "broadcast": chat.broadcast("hello", exclude=[recipient]),
+        "to nobody's room": chat.broadcast("hello", room="nobody's"),
+        "send_to": chat.send_to(recipient, "for you"),
+        "close_connection": chat.close_connection("nobody"),
+        "connections": sorted(chat.connections()),
+        "count": chat.count(),
+        "is_ready": chat.is_ready,
+        "join": ws.join("ops"),
+        "leave": ws.leave("sales"),
+        "sync_broadcast": ws.sync_broadcast("hello", "sales"),
+        "sync_send_to": ws.sync_send_to(recipient, "for you"),
+        "Publisher.broadcast": publish("broadcast", "hello", "sales"),
+        "Publisher.send_to": publish("send_to", recipient, "for you"),
+        "Publisher.close_connection": publish("close_connection", "nobody"),
+    }
+
+def first_use(contexts):
+    # Of an endpoint that is made after the start, with a view's context, which a thread may have been given.
+    with contexts.pop():
+        return late[-1].count()
+
+def in_threads(count, function, *arguments):
+    done = []
+    for _ in range(count):
+        start_native_thread(lambda: done.append(attempt(function, *arguments)), ())
+    deadline = time.monotonic() + 30
+    while len(done) < count:
+        assert time.monotonic() < deadline, f"{count - len(done)} threads have not ended"
+        time.sleep(0.01)
+    return done
+
+def attempt(function, *arguments):
+    try:
+        return function(*arguments)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+
+@app.get("/all/<int:count>/<recipient>")
+def all_in_threads(count, recipient):
+    return in_threads(count, do_all, recipient)
+
+@app.get("/late/<int:count>")
+def late_in_threads(count):
+    late.append(WebSocket(flask.Flask("late"), f"/late/{len(late)}"))
+    return in_threads(count, first_use, [flask.globals.request_ctx.copy() for _ in range(count)])
+"""
+
+
+@pytest.mark.parametrize("backplane", ["memory", "valkey"])
+def test_a_hundred_native_threads_leave_no_descriptors_behind(
+    start_server: StartServer, valkey: Valkey, backplane: str
+) -> None:
+    url = "memory://" if backplane == "memory" else f"{valkey.url}?namespace=threads"
+    servers = [start_server(THREADS.replace("URL\n", f"{url!r}\n", 1)) for _ in range(2)]
+    clients = [RawClient(server, "/chat") for server in servers]
+    (here, there), ids = servers, [client.read_text() for client in clients]
+    recipient = ids[0] if backplane == "memory" else ids[1]
+    expected = {
+        "connections": sorted(ids) if backplane == "valkey" else ids[:1],
+        "count": 2 if backplane == "valkey" else 1,
+        "send_to": True,
+        "sync_send_to": True,
+        "is_ready": True,
+        "close_connection": False,
+        "Publisher.send_to": backplane == "valkey" or None,
+    }
+
+    def do_all(count: int) -> list[dict[str, Any]]:
+        return list(json.loads(here.get(f"/all/{count}/{recipient}")))
+
+    def is_acquainted() -> bool:
+        (found,) = do_all(1)
+        return {name: found[name] for name in expected} == expected
+
+    wait_for(is_acquainted, "the nodes to know each other")
+    assert json.loads(here.get("/late/1")) == [0]
+    before = here.descriptors()
+    for found in do_all(100):
+        assert {name: found[name] for name in expected} == expected
+    assert json.loads(here.get("/late/100")) == [0] * 100
+    # The connection of a Publisher may be closed yet.
+    wait_for(lambda: here.descriptors() <= before, f"{before} descriptors, not {here.descriptors()}")
+    assert "Traceback" not in here.log()
+    for client in clients:
+        client.drop()
