@@ -6,7 +6,7 @@ cdef class Connection(Transport):
     cdef public object ending
     cdef public object close_code
     cdef public object close_reason
-    cdef public bint in_connect
+    cdef public bint is_hidden
     cdef object _on_ending
     cdef list _inbox
     cdef public MessageReader _reader

@@ -74,7 +74,7 @@ class Connection(Transport):
         "close_code",
         "close_reason",
         "ending",
-        "in_connect",
+        "is_hidden",
     )
 
     def __init__(self, settings: Settings, on_ending: Callable[[], object]) -> None:
@@ -82,8 +82,9 @@ class Connection(Transport):
         self.ending: Ending | None = None
         self.close_code: int | None = None
         self.close_reason: str | None = None
-        self.in_connect = True
-        """Whether the connect handler has not finished: until then nobody else reaches the connection."""
+        self.is_hidden = True
+        """Whether nobody else reaches the connection, be it in rooms: its connect handler has not finished, or it is
+        over."""
         self._on_ending = on_ending
         self._inbox: list[Message] = []
         self._reader: MessageReader | None = None

@@ -12,8 +12,11 @@ from werkzeug.datastructures import Headers, ImmutableMultiDict
 from .backplane.channels import check_room
 from .cluster import Cluster, Endpoint
 from .connection import Connection
+from .errors import TooManyRoomsError
 from .handlers import Sendable, encode_message
+from .hub_io import counters
 from .ids import new_id
+from .leaving import leave_all
 from .protocol.frames import check_close
 from .protocol.messages import Message
 from .query_params import QueryParams
@@ -50,6 +53,8 @@ class WebSocketConnector:
         "_endpoint",
         "_has_left",
         "_id",
+        "_in_connect",
+        "_max_rooms",
         "_query_params",
         "_request",
         "_rooms",
@@ -66,6 +71,7 @@ class WebSocketConnector:
         path_params: Mapping[str, Any],
         subprotocol: str | None,
         accept: Callable[[], None],
+        max_rooms: int,
     ) -> None:
         self._id = new_id()
         self.path_params = path_params
@@ -74,12 +80,15 @@ class WebSocketConnector:
         self._connection = connection
         self._request = request
         self._accept = accept
+        self._max_rooms = max_rooms
         self._query_params: QueryParams | None = None
         self._state: dict[str, Any] | None = None
         self._rooms: set[str] | None = None
         """Those that it has joined; most connections never do."""
+        self._in_connect = True
+        """Whether the connect handler has not finished."""
         self._has_left = False
-        """Whether it is over, and joins no more."""
+        """Whether it is over, or has never come about, and joins no more."""
 
     def __repr__(self) -> str:
         return f"<WebSocketConnector {self.id} {self._request.path}>"
@@ -140,13 +149,20 @@ class WebSocketConnector:
         in a coroutine, and in another thread, at once.
 
         Args:
-            room: its name; it exists while somebody is in it.
+            room: its name; it exists while somebody is in it. To join it twice is to join it once.
 
         Raises:
             TypeError: the name is no `str`.
             ValueError: it is longer than 1 KiB in UTF-8.
+            TooManyRoomsError: the connection is in `max_rooms` others. What another thread asks for counts as soon as
+                the hub takes it; what is too much then is not done, and counted as `rooms_refused`.
         """
         check_room(room)
+        if self._is_full(room):
+            raise TooManyRoomsError(
+                f"the connection is in {self._max_rooms} rooms, and may be in no more of {self._endpoint!r}: "
+                "set WebSocket(..., max_rooms=...) or GWS_MAX_ROOMS, or have it leave one"
+            )
         self._connection.io.call(self._join, room)
         if self._connection.io.may_wait():
             self._endpoint.cluster.wait_joined(self._endpoint, room)
@@ -238,7 +254,7 @@ class WebSocketConnector:
             message = self._endpoint.to_message(message)
         exclude = () if include_self else (self.id,)
         self._endpoint.cluster.broadcast(self._endpoint, message, room, exclude)
-        if self._connection.in_connect and include_self and (room is None or room in self.rooms):
+        if self._in_connect and include_self and (room is None or room in self.rooms):
             deliver([self._connection], encode_message(message))
             self._accept_if_full()
 
@@ -271,10 +287,14 @@ class WebSocketConnector:
         """
         self._connection.io.call(self._connection.close, *check_close(code, reason))
 
+    def _is_full(self, room: str) -> bool:
+        rooms = self._rooms
+        return rooms is not None and len(rooms) >= self._max_rooms and room not in rooms
+
     def _queue_for(self, recipient_id: str, message: Sendable) -> bool:
         if type(message) is not str:
             message = self._endpoint.to_message(message)
-        if recipient_id == self.id and self._connection.in_connect:
+        if recipient_id == self.id and self._in_connect:
             return deliver([self._connection], encode_message(message))
         return self._endpoint.cluster.send_to(self._endpoint, recipient_id, message)
 
@@ -284,6 +304,9 @@ class WebSocketConnector:
         if self._rooms is None:
             self._rooms = set()
         elif room in self._rooms:
+            return
+        if self._is_full(room):
+            counters["rooms_refused"] += 1
             return
         self._rooms.add(room)
         self._endpoint.cluster.join(self._endpoint, room, self.id, self._connection)
@@ -296,7 +319,7 @@ class WebSocketConnector:
     def _accept_if_full(self) -> None:
         """Send the 101 when much waits behind it, so that what waits can leave."""
         connection = self._connection
-        if connection.in_connect and connection.outbox_size > HIGH_WATER and connection.io.is_current():
+        if self._in_connect and connection.outbox_size > HIGH_WATER and connection.io.is_current():
             self._accept()
 
     async def _end_burst(self) -> None:
@@ -318,10 +341,18 @@ class WebSocketConnector:
 
 
 def leave_rooms(ws: WebSocketConnector) -> None:
-    """The connection is over, or has never come about: it is in no room any more. In the hub."""
-    ws._has_left = True
-    for room in ws.rooms:
-        ws._leave(room)
+    """The connection is over, or has never come about: nobody reaches it by a room any more. In the hub."""
+    ws._has_left = ws._connection.is_hidden = True
+    rooms, ws._rooms = ws._rooms, None
+    if rooms:
+        cluster, endpoint, connection_id = ws._endpoint.cluster, ws._endpoint, ws.id
+        leave_all(ws._connection.io, lambda room: cluster.leave(endpoint, room, connection_id), rooms)
+
+
+def show(ws: WebSocketConnector) -> None:
+    """The connect handler has finished: whoever is not over can be reached by its rooms. In the hub."""
+    ws._in_connect = False
+    ws._connection.is_hidden = ws._has_left
 
 
 async def _wait_in_loop(event: Event) -> None:

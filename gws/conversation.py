@@ -16,7 +16,7 @@ from flask.globals import app_ctx, request_ctx
 from . import aio, going_away
 from .compressed import CompressedConnection
 from .connection import Connection
-from .connector import WebSocketConnector, leave_rooms
+from .connector import WebSocketConnector, leave_rooms, show
 from .errors import ConnectRefusedError, HandlerError, HandshakeRefusedError
 from .handlers import Handler, encode_result
 from .printable import printable
@@ -87,6 +87,7 @@ class Conversation:
             path_params,
             accepted.subprotocol,
             self._accept,
+            settings.max_rooms,
         )
         self._deadline = (
             gevent.Timeout(settings.handshake_timeout) if "connect" in endpoint.handlers else None
@@ -118,7 +119,7 @@ class Conversation:
         finally:
             # Whatever came of it, nothing is left to accept, and the connection is reached by its id or not at all.
             self._handshake = None
-            self._connection.in_connect = False
+            show(self._ws)
         if self._connected and self._connection.ending is None:
             registry.add(self._endpoint, self._ws.id, self._connection)
 

@@ -66,5 +66,9 @@ class HandlerError(GwsError):
     """A handler returned what cannot be sent: like any error in a handler, it closes with 1011."""
 
 
+class TooManyRoomsError(GwsError):
+    """A connection joins more rooms than `max_rooms`; a handler that lets it pass closes its connection with 1011."""
+
+
 class WouldBlockError(GwsError, RuntimeError):
     """A call that has to wait was made where nothing may wait: in a coroutine or a hub callback."""

@@ -25,7 +25,8 @@ logger = logging.getLogger("gws")
 
 counters: Counter[str] = Counter()
 """What was given up since the process began, in connections: `slow_consumers` and `keepalive_timeouts` were dropped,
-`callback_errors` met a fault of gws itself; messages of other threads that were given up are `undelivered`."""
+`callback_errors` met a fault of gws itself; messages of other threads that were given up are `undelivered`, and rooms
+that these would have a connection join beyond its bound are `rooms_refused`."""
 
 get_thread: Callable[[], int] = monkey.get_original("_thread", "get_ident")
 """The native thread that runs; monkey patching makes the usual one name the greenlet."""

@@ -33,7 +33,7 @@ class Registry:
     def __init__(self) -> None:
         self._endpoints: dict[Hashable, dict[str, Connection]] = {}
         self._rooms: dict[tuple[Hashable, str], dict[str, Connection]] = {}
-        """Those of a room whose connect handler has not finished are there already, and not reached yet."""
+        """Those of a room whose connect handler has not finished are there already, and those that leave it yet."""
 
     def clear(self) -> None:
         """Forget everyone, in a forked process: they are connected to the parent."""
@@ -76,7 +76,7 @@ class Registry:
         if room is None:
             return self._endpoints.get(endpoint, {}).copy()
         members = self._rooms.get((endpoint, room), {}).copy()
-        return {key: member for key, member in members.items() if not member.in_connect}
+        return {key: member for key, member in members.items() if not member.is_hidden}
 
     def send_to(self, endpoint: Hashable, connection_id: object, frame: bytes) -> bool:
         """Queue a frame for one connection; False when the endpoint has none of that id. Any greenlet, any thread."""

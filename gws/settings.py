@@ -14,7 +14,7 @@ from .protocol.deflate import Compression
 
 logger = logging.getLogger("gws")
 
-_SIZES = ("max_head_size", "max_message_size", "max_outbox_size")
+_SIZES = ("max_head_size", "max_message_size", "max_outbox_size", "max_rooms")
 _TIMES = ("handshake_timeout", "ping_interval", "ping_timeout", "close_timeout")
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 """RFC 6455 §4.1: what a subprotocol's name is made of."""
@@ -32,6 +32,9 @@ class Settings:
             aiohttp (4 MiB) and browsers' chat applications live with, and keeps a thousand clients in 1 GiB.
         max_outbox_size: bytes that may wait for a client that does not read; one that has more waiting when the
             next message comes is dropped with 1008. 1 MiB is some seconds of a busy feed on a bad line.
+        max_rooms: rooms that a connection may be in; to join one more is an error. Where clients name the rooms, each
+            takes 900 bytes of memory, here and on the backplane's server: 128 are 110 KB, and less than a millisecond
+            to leave when the connection ends.
         handshake_timeout: seconds for the request's head to arrive, and for the connect handler to finish. 10 is
             what clients wait by default (`websockets`: open_timeout=10), so a later answer finds nobody.
         ping_interval: seconds between pings to an open connection; None sends none. 20 is below the 30 to 60
@@ -54,6 +57,7 @@ class Settings:
     max_head_size: int = 32 * 1024
     max_message_size: int = 1024 * 1024
     max_outbox_size: int = 1024 * 1024
+    max_rooms: int = 128
     handshake_timeout: float = 10.0
     ping_interval: float | None = 20.0
     ping_timeout: float = 20.0

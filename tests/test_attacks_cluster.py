@@ -18,7 +18,7 @@ from gws.publisher import Publisher
 from .conftest import StartServer
 from .harness import PREAMBLE, Server
 from .program import DEADLINE, python, wait_for
-from .raw_client import RawClient
+from .raw_client import RawClient, closed
 from .valkey import Valkey
 
 WORKERS = {
@@ -538,7 +538,7 @@ def test_a_hundred_native_threads_leave_no_descriptors_behind(
     url = "memory://" if backplane == "memory" else f"{valkey.url}?namespace=threads"
     servers = [start_server(THREADS.replace("URL\n", f"{url!r}\n", 1)) for _ in range(2)]
     clients = [RawClient(server, "/chat") for server in servers]
-    (here, there), ids = servers, [client.read_text() for client in clients]
+    here, ids = servers[0], [client.read_text() for client in clients]
     recipient = ids[0] if backplane == "memory" else ids[1]
     expected = {
         "connections": sorted(ids) if backplane == "valkey" else ids[:1],
@@ -568,3 +568,196 @@ def test_a_hundred_native_threads_leave_no_descriptors_behind(
     assert "Traceback" not in here.log()
     for client in clients:
         client.drop()
+
+
+# Rooms in masses
+
+ROOMS = """
+import contextlib
+from gevent import monkey
+from gws import going_away
+from gws.errors import TooManyRoomsError
+
+native_thread = monkey.get_original("_thread", "start_new_thread")
+chat = WebSocket(app, "/chat", ping_interval=None)
+few = WebSocket(app, "/few", max_rooms=2)
+go_on = gevent.event.Event()
+members = {}
+
+@chat.on("connect")
+@few.on("connect")
+def connect(ws):
+    members[ws.id] = ws
+    return ws.id
+
+def join_all(ws, count):
+    for number in range(count):
+        ws.join(f"room {number}")
+
+@chat.on("message")
+async def obey(ws, msg):
+    what, *arguments = json.loads(msg)
+    if what == "join":
+        # In a coroutine it waits for nobody.
+        join_all(ws, *arguments)
+    if what == "close":
+        ws.close(4000, "enough")
+        return
+    return {"rooms": len(ws.rooms)}
+
+@chat.on("close")
+def wait(ws):
+    go_on.wait()
+
+@few.on("message")
+def obey_few(ws, msg):
+    what, room = json.loads(msg)
+    try:
+        getattr(ws, what)(room)
+    except TooManyRoomsError as error:
+        return str(error)
+    return sorted(ws.rooms)
+
+@app.get("/go_on")
+def let_go_on():
+    go_on.set()
+    return ""
+
+@app.get("/registered")
+def registered():
+    from gws.registry import registry
+    return {"rooms": len(registry._rooms)}
+
+class Hub:
+    # How long callbacks and greenlets have kept the hub's thread busy, at most, before it came to look for others.
+    longest = 0.0
+
+    def watch(self):
+        while True:
+            began = time.thread_time()
+            gevent.sleep(0.0005)
+            self.longest = max(self.longest, time.thread_time() - began)
+
+hub = Hub()
+
+@app.get("/busy")
+def busy():
+    longest, hub.longest = hub.longest, 0.0
+    return {"longest": longest}
+
+gevent.spawn(hub.watch)
+
+@app.get("/overshoot/<id>/<int:count>")
+def overshoot(id, count):
+    done = []
+    native_thread(lambda: (join_all(members[id], count), done.append(True)), ())
+    # The hub takes nothing meanwhile.
+    sleep = monkey.get_original("time", "sleep")
+    while not done:
+        sleep(0.001)
+    return ""
+
+@app.get("/end/<id>/<room>")
+def end(id, room):
+    # In one turn of the hub: it is over, and most of its rooms have not been left yet.
+    from gws.registry import registry
+    ws = members[id]
+    ws.close(4000, "enough")
+    heard = ws._connection.outbox_size
+    chat.broadcast("too late", room=room)
+    return {"rooms": len(ws.rooms), "count": chat.count(room), "left": len(registry._rooms),
+            "queued": ws._connection.outbox_size - heard}
+"""
+
+
+def rooms_of(server: Server) -> int:
+    """How many rooms the server's process has."""
+    return int(json.loads(server.get("/registered"))["rooms"])
+
+
+def busy(server: Server) -> float:
+    """Seconds of CPU for which its hub has looked for nobody else, at most, since this was last asked."""
+    return float(json.loads(server.get("/busy"))["longest"])
+
+
+def test_a_connection_may_be_in_no_more_rooms_than_the_bound(start_server: StartServer) -> None:
+    server = start_server(ROOMS)
+    with RawClient(server, "/few") as client:
+        client.read_text()
+
+        def ask(*command: str) -> object:
+            client.say(json.dumps(command))
+            answer = client.read_text()
+            return json.loads(answer) if answer.startswith("[") else answer
+
+        assert ask("join", "a") == ["a"]
+        assert ask("join", "b") == ["a", "b"]
+        assert ask("join", "a") == ["a", "b"]
+        assert ask("join", "c") == (
+            "the connection is in 2 rooms, and may be in no more of <WebSocket /few>: "
+            "set WebSocket(..., max_rooms=...) or GWS_MAX_ROOMS, or have it leave one"
+        )
+        assert ask("leave", "a") == ["b"]
+        assert ask("join", "c") == ["b", "c"]
+    # By default; whose handler lets it pass has made an error like any other.
+    with RawClient(server, "/chat") as client:
+        client.read_text()
+        client.say('["join", 128]')
+        assert client.read_text() == '{"rooms": 128}'
+        client.say('["join", 129]')
+        server.get("/go_on")
+        assert client.read_close() == (1011, "internal error")
+    wait_for(lambda: rooms_of(server) == 0, "the rooms to go")
+
+
+def test_another_thread_cannot_join_more_than_the_bound(start_server: StartServer) -> None:
+    server = start_server(ROOMS)
+    with RawClient(server, "/chat") as client:
+        client_id = client.read_text()
+        server.get(f"/overshoot/{client_id}/200")
+        client.say('["join", 0]')
+        assert client.read_text() == '{"rooms": 128}'
+        assert server.vitals()["counters"]["rooms_refused"] == 72
+        server.get("/go_on")
+
+
+@pytest.mark.parametrize("backplane", ["memory", "valkey"])
+def test_who_is_in_a_hundred_thousand_rooms_leaves_them_while_others_are_served(
+    start_server: StartServer, valkey: Valkey, backplane: str
+) -> None:
+    count = 100_000 if backplane == "memory" else 10_000
+    url = "memory://" if backplane == "memory" else f"{valkey.url}?namespace=rooms"
+    server = start_server(
+        f"os.environ['GWS_BACKPLANE_URL'] = {url!r}\napp.config['GWS_MAX_ROOMS'] = 200_000\n{ROOMS}"
+    )
+    with RawClient(server, "/chat") as client, RawClient(server, "/chat") as other:
+        client_id, other_id = client.read_text(), other.read_text()
+        client.say(json.dumps(["join", count]))
+        assert client.read_text() == f'{{"rooms": {count}}}'
+        assert rooms_of(server) == count
+        last = f"room%20{count - 1}"
+        busy(server)
+        found = json.loads(server.get(f"/end/{client_id}/{last}"))
+        assert found["left"] > count / 2, "it has been left at once"
+        assert (found["rooms"], found["count"], found["queued"]) == (0, 0, 0)
+        # Somebody else comes into rooms that are being left, and stays there.
+        other.say('["join", 3]')
+        assert other.read_text() == '{"rooms": 3}'
+        wait_for(lambda: rooms_of(server) == 3, "the rooms to go")
+        longest = busy(server)
+        assert longest < 0.05
+        found = json.loads(server.get(f"/end/{other_id}/{last}"))
+        assert rooms_of(server) == 0
+        server.get("/go_on")
+        assert client.read_to_end()[0] == closed(4000, "enough")
+
+
+def test_a_process_that_is_told_to_stop_does_not_wait_for_rooms_to_be_left(start_server: StartServer) -> None:
+    server = start_server(f"app.config['GWS_MAX_ROOMS'] = 200_000\n{ROOMS}\ngo_on.set()")
+    with RawClient(server, "/chat") as client:
+        client.read_text()
+        client.say(json.dumps(["join", 100_000]))
+        client.read_text()
+        with server.stopping():
+            assert client.read_close()[0] == 1001
+            client.close(1001)

@@ -65,6 +65,7 @@ _LAYERS = (
     "cluster*",
     "names",
     "node",
+    "leaving*",
     "connector",
     "going_away*",
     "worker_start*",
