@@ -12,6 +12,7 @@ import click
 
 from . import compiled
 from .errors import GwsError
+from .printable import printable
 from .publisher import Publisher
 
 _url = click.option(
@@ -22,7 +23,9 @@ _url = click.option(
     help="The backplane, as the application has it: redis://, rediss://, unix://, valkey:// or valkeys://.",
 )
 _endpoint = click.option(
-    "--endpoint", required=True, help='The name of the WebSocket, such as "/web_socket": its URL rule.'
+    "--endpoint",
+    required=True,
+    help='The name of the WebSocket: its URL rule, such as "/rooms/<name>", if it was given no other.',
 )
 
 
@@ -39,10 +42,13 @@ def main() -> None:
 def publish(url: str, endpoint: str, room: str | None, text: str) -> None:
     """Send TEXT to all connections, or to a room's.
 
-    "-" stands for what comes in on the standard input. Prints how many of the application's processes heard it.
+    "-" stands for what comes in on the standard input. Prints how many of the application's processes heard it; that
+    none has the endpoint is an error.
     """
     with _publisher(url) as publisher:
         count = publisher.broadcast(endpoint, _read(text), room)
+        if not count:
+            _expect_endpoint(publisher, endpoint)
     click.echo(f"{count} {'node' if count == 1 else 'nodes'} heard it")
 
 
@@ -57,6 +63,7 @@ def send(url: str, endpoint: str, connection_id: str, text: str) -> None:
     "-" stands for what comes in on the standard input.
     """
     with _publisher(url) as publisher:
+        _expect_endpoint(publisher, endpoint)
         _expect(publisher.send_to(endpoint, connection_id, _read(text)), connection_id)
 
 
@@ -69,6 +76,7 @@ def send(url: str, endpoint: str, connection_id: str, text: str) -> None:
 def close(url: str, endpoint: str, code: int, reason: str, connection_id: str) -> None:
     """Close the connection whose ws.id is ID."""
     with _publisher(url) as publisher:
+        _expect_endpoint(publisher, endpoint)
         _expect(publisher.close_connection(endpoint, connection_id, code, reason), connection_id)
 
 
@@ -96,6 +104,16 @@ def _publisher(url: str) -> Iterator[Publisher]:
 def _read(text: str) -> str:
     """The text, or all of the standard input as it is."""
     return sys.stdin.buffer.read().decode() if text == "-" else text
+
+
+def _expect_endpoint(publisher: Publisher, endpoint: str) -> None:
+    if publisher.nodes(endpoint):
+        return
+    known = ", ".join(map(printable, publisher.endpoints()))
+    raise click.ClickException(
+        f"no running process has the endpoint {printable(endpoint)}: "
+        + (f"there are {known}" if known else "there is none at all on this server, in this namespace")
+    )
 
 
 def _expect(was_heard: bool, connection_id: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from types import TracebackType
 from typing import Any, Final
 
@@ -71,13 +71,16 @@ class Publisher:
         """Send to every connection of an endpoint, or of a room of it, but some. Any thread; waits for the server.
 
         Args:
-            endpoint: the name of the `WebSocket`, which is its URL rule; a leading "/" may be left out.
+            endpoint: the name of the `WebSocket`, which is its URL rule if it was given no other; a leading "/" may be
+                left out.
             message: text, binary, or a dict or list that becomes JSON text.
             room: its name.
             exclude: ids of those that do not get it; at most 255. An unknown one is no error.
 
         Returns:
-            How many nodes heard it, that is processes that have the endpoint, or members of the room.
+            How many nodes heard it, that is processes that have the endpoint, or members of the room. 0 is no error:
+            the application may be about to start, or the room be empty. `nodes` tells whether there is such an
+            endpoint, which is another question to the server, and so left to who wants to know.
 
         Raises:
             TypeError: the message is neither `str`, `bytes`, `dict` nor `list`, or the room no `str`.
@@ -100,8 +103,8 @@ class Publisher:
             message: text, binary, or a dict or list that becomes JSON text.
 
         Returns:
-            Whether the node that the id names took it; False for what is no id. Whether the connection is still there
-            the node alone knows.
+            Whether the node that the id names took it; False for what is no id. Whether the connection is still there,
+            and of this endpoint, the node alone knows.
 
         Raises:
             TypeError: the message is neither `str`, `bytes`, `dict` nor `list`.
@@ -136,6 +139,33 @@ class Publisher:
         envelope = Envelope(Kind.CLOSE, _NO_ORIGIN, 0, encode_close_payload(close))
         return self._publish_to(endpoint, connection_id, envelope)
 
+    def nodes(self, endpoint: str) -> int:
+        """How many nodes have an endpoint. Any thread; waits for the server, which finds it by its name.
+
+        Args:
+            endpoint: as for `broadcast`.
+
+        Raises:
+            BackplaneError: as for `broadcast`.
+        """
+        channel = self._server.prefix + channels.of_endpoint(_name_of(endpoint))
+        ((_, count),) = self._ask(lambda client: client.pubsub_numsub(channel))
+        return int(count)
+
+    def endpoints(self) -> list[str]:
+        """The names of all endpoints that nodes have, sorted. Any thread; waits for the server.
+
+        The server looks through all channels, of which each room is one: it is a question for people.
+
+        Raises:
+            BackplaneError: as for `broadcast`.
+        """
+        prefix = self._server.prefix
+        pattern = prefix + channels.of_endpoint("*")
+        heard = self._ask(lambda client: client.pubsub_channels(pattern))
+        names = [channels.endpoint_of(one.decode(errors="replace").removeprefix(prefix)) for one in heard]
+        return sorted(name for name in names if name is not None)
+
     def _publish_to(self, endpoint: str, connection_id: object, envelope: Envelope) -> bool:
         node = node_of(connection_id)
         if node is None:
@@ -144,12 +174,15 @@ class Publisher:
         return self._publish(channels.of_node(node), envelope) > 0
 
     def _publish(self, channel: str, envelope: Envelope) -> int:
+        name, data = f"{self._server.prefix}{channel}".encode(), encode(envelope)
+        return int(self._ask(lambda client: client.publish(name, data)))
+
+    def _ask(self, question: Callable[[Any], Any]) -> Any:
         import redis
 
-        name, data = f"{self._server.prefix}{channel}".encode(), encode(envelope)
         try:
             with self._lend_client() as client:
-                return int(client.publish(name, data))
+                return question(client)
         except (redis.RedisError, OSError) as error:
             what = "this is no Redis and no Valkey: " if isinstance(error, redis.InvalidResponse) else ""
             raise BackplaneError(f"{self._server.url}: {what}{self._server.reason(error)}") from None

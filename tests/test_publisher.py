@@ -488,6 +488,7 @@ def test_an_application_does_what_it_is_told(valkey: Valkey, start_server: Start
         wait_until_heard(valkey, "application:" + channels.of_endpoint("/chat"))
         wait_until_heard(valkey, "application:" + channels.of_endpoint("/chat", "ops"))
         wait_until_heard(valkey, "application:" + node_channel(first))
+        assert (publisher.endpoints(), publisher.nodes("chat")) == (["/chat"], 1)
         assert publisher.broadcast("chat", "to all") == 1
         assert publisher.broadcast("chat", "to the room", "ops", exclude=[first]) == 1
         assert publisher.send_to("chat", first, b"to one")
@@ -528,15 +529,58 @@ def test_the_command_line_takes_the_url_of_the_environment_and_the_text_of_its_i
         said = gws("publish", "--endpoint", "chat", "-", typed=typed, GWS_BACKPLANE_URL=valkey.url)
         assert said == (0, "1 node heard it\n", "")
         assert listener.hear().payload == typed
-    assert (
-        gws("publish", "--endpoint", "/other", "x", GWS_BACKPLANE_URL=valkey.url)[1] == "0 nodes heard it\n"
+
+
+ROOMS = ["/chat", "/rooms/<name>", "a name\x1b[2J"]
+
+
+@pytest.mark.parametrize("command", ["publish", "publish to a room", "send", "close"])
+def test_the_command_line_says_which_endpoints_there_are(valkey: Valkey, command: str) -> None:
+    whom = new_id()
+    arguments = {
+        "publish": ["publish", "x"],
+        "publish to a room": ["publish", "--room", "ops", "x"],
+        "send": ["send", whom, "x"],
+        "close": ["close", whom],
+    }[command]
+    url = f"{valkey.url}?namespace=rooms"
+    to = ["--url", url, "--endpoint", "/rooms/kitchen"]
+    assert gws(*arguments, *to) == (
+        1,
+        "",
+        "Error: no running process has the endpoint /rooms/kitchen: there is none at all on this server, "
+        "in this namespace\n",
     )
+    heard = [channels.of_endpoint(name) for name in ROOMS]
+    with (
+        Listener(
+            valkey, *heard, channels.of_endpoint("/chat", "ops"), "all", node_channel(whom), namespace="rooms"
+        ),
+        Listener(valkey, channels.of_endpoint("/elsewhere")),
+    ):
+        assert gws(*arguments, *to) == (
+            1,
+            "",
+            "Error: no running process has the endpoint /rooms/kitchen: "
+            "there are /chat, /rooms/<name>, a name\\x1b[2J\n",
+        )
+        to[-1] = "rooms/<name>"
+        code, said, complaint = gws(*arguments, *to)
+        assert (code, complaint) == (0, "")
+        # There is the endpoint, and nobody in the room.
+        assert said.startswith(
+            "0 nodes" if command == "publish to a room" else "1 node" if "pub" in command else "its node"
+        )
+        with Publisher(url) as publisher:
+            assert publisher.endpoints() == sorted(ROOMS)
+            assert [publisher.nodes(name) for name in ("chat", "/rooms/<name>", "/elsewhere")] == [1, 1, 0]
+            assert publisher.broadcast("/rooms/kitchen", "x") == 0
 
 
 def test_the_command_line_speaks_to_one_connection_and_closes_it(valkey: Valkey) -> None:
     whom = new_id()
     to = ("--url", valkey.url, "--endpoint", "/chat", whom)
-    with Listener(valkey, node_channel(whom)) as listener:
+    with Listener(valkey, node_channel(whom), channels.of_endpoint("/chat")) as listener:
         assert gws("send", *to, "hello") == (0, "its node heard it\n", "")
         assert listener.hear() == Envelope(Kind.SEND, 0, 0, b"hello", True, (whom,), "/chat")
         assert gws("close", *to) == (0, "its node heard it\n", "")
@@ -550,12 +594,13 @@ def test_the_command_line_says_that_nobody_has_the_connection(
     valkey: Valkey, command: tuple[str, ...]
 ) -> None:
     name, *rest = command
-    for whom in (new_id(), "nobody"):
-        assert gws(name, "--url", valkey.url, "--endpoint", "/chat", whom, *rest) == (
-            1,
-            "",
-            f"Error: no running process has the connection {whom}\n",
-        )
+    with Listener(valkey, channels.of_endpoint("/chat")):
+        for whom in (new_id(), "nobody"):
+            assert gws(name, "--url", valkey.url, "--endpoint", "/chat", whom, *rest) == (
+                1,
+                "",
+                f"Error: no running process has the connection {whom}\n",
+            )
 
 
 @pytest.mark.parametrize(

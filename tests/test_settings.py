@@ -16,6 +16,7 @@ DEFAULTS: dict[str, Any] = {
     "max_head_size": 32 * 1024,
     "max_message_size": 1024 * 1024,
     "max_outbox_size": 1024 * 1024,
+    "max_rooms": 128,
     "handshake_timeout": 10,
     "ping_interval": 20,
     "ping_timeout": 20,
@@ -26,7 +27,7 @@ DEFAULTS: dict[str, Any] = {
     "compression": None,
 }
 NUMBERS = [name for name, default in DEFAULTS.items() if type(default) is int]
-SIZES = [name for name in NUMBERS if name.endswith("size")]
+SIZES = [name for name in NUMBERS if name.startswith("max_")]
 TIMES = [name for name in NUMBERS if name not in SIZES]
 LISTS = [name for name, default in DEFAULTS.items() if default == ()]
 OTHERS: dict[str, tuple[Any, Any]] = {

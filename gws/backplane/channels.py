@@ -21,6 +21,12 @@ def of_endpoint(endpoint: str, room: str | None = None) -> str:
     return f"endpoint {endpoint}" if room is None else f"room {endpoint}\0{room}"
 
 
+def endpoint_of(channel: str) -> str | None:
+    """The endpoint whose connections a channel is for, all of them; None for any other channel."""
+    kind, _, endpoint = channel.partition(" ")
+    return endpoint if kind == "endpoint" else None
+
+
 def check_room(room: object) -> None:
     """Whether this may be the name of a room.
 
