@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 MADE = re.compile(
     r"\.venv|\.git|\.build|build|dist|node_modules|__pycache__|\.[a-z]+_cache|\.hypothesis|\.coverage.*|.+\.egg-info"
-    r"|PKG-INFO|.+\.so"
+    r"|PKG-INFO|instance|.+\.so"
 )
 """What is made of the sources; in a checkout git ignores it."""
 BUILD = "import sys; from setuptools import build_meta; build_meta.build_sdist(sys.argv[1])"
