@@ -7,7 +7,7 @@ from .flask_app import App, jsonify
 from .protocol.deflate import Compression
 from .publisher import Publisher
 from .query_params import QueryParams
-from .server import serve
+from .serving import serve
 from .websocket import WebSocket
 
 __version__ = "0.1.0"

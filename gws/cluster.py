@@ -80,6 +80,11 @@ class Cluster:
         """Whether the other nodes hear this one, and it hears them. Any thread."""
         return self._io is not None and self._backplane.is_ready
 
+    @property
+    def listening(self) -> int | None:
+        """Nodes that hear each other, with this one; None as long as that is not known. In the hub."""
+        return self._backplane.listening
+
     # Beginning and end
 
     def start(self) -> None:

@@ -21,7 +21,7 @@ from .errors import ConnectRefusedError, HandlerError, HandshakeRefusedError
 from .handlers import Handler, encode_result
 from .printable import printable
 from .protocol import handshake
-from .protocol.frames import GOING_AWAY, INTERNAL_ERROR, POLICY_VIOLATION, encode_text
+from .protocol.frames import ABNORMAL, GOING_AWAY, INTERNAL_ERROR, POLICY_VIOLATION, encode_text
 from .protocol.messages import Message
 from .registry import registry
 from .settings import Settings
@@ -118,6 +118,7 @@ class Conversation:
             raise
         finally:
             # Whatever came of it, nothing is left to accept, and the connection is reached by its id or not at all.
+            going_away.has_connected(self._connection)
             self._handshake = None
             show(self._ws)
         if self._connected and self._connection.ending is None:
@@ -144,8 +145,14 @@ class Conversation:
             if error is deadline:
                 raise HandshakeRefusedError(503, "the connect handler took too long") from error
             if self._handshake is None:
-                self._fail("connect", error)
+                if isinstance(error, gevent.GreenletExit):
+                    self._connection.close(GOING_AWAY, "going away")
+                else:
+                    self._fail("connect", error)
                 return False
+            if isinstance(error, gevent.GreenletExit):
+                # Of a stop, which does not wait for it.
+                _check_not_stopping()
             if isinstance(error, Exception | gevent.GreenletExit | KeyboardInterrupt):
                 raise
             raise HandlerError(f"the connect handler raised {type(error).__name__}") from error
@@ -185,6 +192,11 @@ class Conversation:
     def begin_in(self, greenlet: Any) -> None:
         """Have a greenlet, which has not begun and calls `run`, begin with the first message or the end."""
         self._connection.rest_in(greenlet)
+
+    @property
+    def close_code(self) -> int:
+        """Return what ended the connection, once it has ended."""
+        return self._connection.close_code or ABNORMAL
 
     def stop(self) -> None:
         """End in order: the server goes away."""

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import flask
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from .serve_options import ServeOptions
 
 
 class App(flask.Flask):
@@ -24,9 +29,9 @@ class App(flask.Flask):
             name = os.path.splitext(os.path.basename(name))[0]
         super().__init__(name, **options)
 
-    def start(self, host: str = "127.0.0.1", port: int = 8080, **options: Any) -> None:
+    def start(self, host: str = "127.0.0.1", port: int = 8080, **options: Unpack[ServeOptions]) -> None:
         """Serve until SIGTERM or Ctrl-C; `gws.serve` says what the options are."""
-        from .server import serve
+        from .serving import serve
 
         serve(self, host, port, **options)
 

@@ -9,7 +9,7 @@ import signal
 import weakref
 from collections.abc import Callable
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 import gevent
 from gevent.event import Event
@@ -28,6 +28,8 @@ LAST_WORDS: Final = 1.0
 
 _servers: weakref.WeakSet[WSGIServer] = weakref.WeakSet()
 _live: set[Connection] = set()
+_connecting: dict[Connection, Any] = {}
+"""The greenlets that run the connect handlers of some of them."""
 _all_gone = Event()
 _begun = False
 _installed = False
@@ -52,9 +54,15 @@ def add_server(server: WSGIServer) -> None:
 
 
 def enter(connection: Connection) -> None:
-    """Count a connection, whose handshake may still be under way, among those to end."""
+    """Count a connection, whose connect handler the calling greenlet is about to run, among those to end."""
     _live.add(connection)
+    _connecting[connection] = gevent.getcurrent()
     _all_gone.clear()
+
+
+def has_connected(connection: Connection) -> None:
+    """The connect handler has ended, however it did."""
+    _connecting.pop(connection, None)
 
 
 def leave(connection: Connection) -> None:
@@ -85,6 +93,8 @@ def close_all() -> None:
         if _live and not _all_gone.wait(seconds):
             for connection in tuple(_live):
                 connection.io.call(connection.kill)
+            for connection, greenlet in tuple(_connecting.items()):
+                connection.io.call(gevent.kill, greenlet)
     node.end()
 
 
@@ -131,6 +141,7 @@ def _abandon() -> None:
     registry.clear()
     _servers.clear()
     _live.clear()
+    _connecting.clear()
     _all_gone.set()
     if _installed:
         _installed = False

@@ -120,8 +120,10 @@ def check() -> None:
         BackplaneError: there will never be one.
     """
     # A stop may come meanwhile, and forget them.
-    for cluster in tuple(_clusters.values()):
+    for url, cluster in tuple(_clusters.items()):
         cluster.check()
+        if url != urls.MEMORY and cluster.is_ready:
+            logger.info("backplane %s connected; nodes: %s", urls.redact(url), cluster.listening or "unknown")
 
 
 def end() -> None:

@@ -13,10 +13,11 @@ from geventwebsocket.websocket import WebSocket as GeventWebSocket
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing.exceptions import WebsocketMismatch
 
+from .access_log import write_line
 from .errors import HandshakeRefusedError
 from .http_guest import guarded
 from .protocol.frames import INTERNAL_ERROR, POLICY_VIOLATION, Close, encode_close
-from .upgrade import ENVIRON_KEY
+from .upgrade import ENVIRON_KEY, name_apart
 
 
 def install(app: Flask | Blueprint) -> None:
@@ -94,6 +95,7 @@ def _closing_refused(wsgi_app: Any) -> Any:
         websocket = environ.get("wsgi.websocket")
         if not isinstance(websocket, GeventWebSocket):
             return wsgi_app(environ, start_response)
+        name_apart(websocket)
 
         def start(status: str, headers: Any, exc_info: Any = None) -> Any:
             _close_refused(websocket, status)
@@ -120,3 +122,4 @@ def _close(websocket: GeventWebSocket, status: str) -> None:
         # Not with its own `close`, which leaves the code out.
         websocket.raw_write(encode_close(Close(code, status[:100])))
         websocket.closed = True
+        write_line(websocket.handler, status)

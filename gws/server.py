@@ -1,11 +1,9 @@
-"""`serve()`: gevent's HTTP server, with a handler that lets the application take a request's socket over."""
+"""gevent's HTTP server, with a handler that lets the application take a request's socket over."""
 
 from __future__ import annotations
 
 import errno
 import logging
-import os
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -15,14 +13,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import gevent
 from flask import Flask
-from gevent import monkey
 from gevent.event import Event
 from gevent.pywsgi import OldMessage, WSGIHandler, WSGIServer
 from geventwebsocket.handler import WebSocketHandler as GeventWebSocketHandler
 from werkzeug.exceptions import HTTPException
 
-from . import going_away, http_head, node
-from .backplane.contract import BackplaneError
+from . import going_away, http_head
+from .access_log import MAX_LINE, write_line
 from .http_body import PIECE_SIZE, Body, Patience, Turn
 from .http_head import BadHeadError
 from .hub_io import counters
@@ -37,8 +34,6 @@ LAST_REQUEST: Final = 1.0
 LINGER: Final = 1.0
 """Seconds to read on behind the last answer, and the bytes of that."""
 LINGER_SIZE: Final = 1024 * 1024
-MAX_LOG_LINE: Final = 10 * 1024
-"""Characters of a line in the access log: the longest request line, and what stands beside it."""
 
 
 class UpgradeHandler(WSGIHandler):
@@ -230,14 +225,13 @@ class UpgradeHandler(WSGIHandler):
             pool.add(greenlet)
         conversation.begin_in(greenlet)
 
-    def end_conversation(self) -> None:
-        """Log the request, which is over at last."""
+    def end_conversation(self, close_code: int) -> None:
+        """Log the end of the WebSocket."""
         self._is_conversing = False
-        self.time_finish = time.time()
-        self.log_request()
+        write_line(self, str(close_code))
 
     def log_request(self) -> None:
-        """Write a line when the request, or the WebSocket, is over."""
+        """Write a line when the request is over; a WebSocket gets its own."""
         if not self._is_conversing:
             self.write_log()
 
@@ -258,7 +252,7 @@ class UpgradeHandler(WSGIHandler):
 
     def format_request(self) -> str:
         """Return the line for the access log, in which the client cannot write what it likes."""
-        return printable(super().format_request(), MAX_LOG_LINE)
+        return printable(super().format_request(), MAX_LINE)
 
     def _cancel_head_deadline(self) -> None:
         if self._head_deadline is not None:
@@ -295,9 +289,10 @@ class _ConversationGreenlet(_Greenlet):
         except BaseException:  # noqa: BLE001 - as pywsgi does with what an application raises
             self._handler.handle_error(*sys.exc_info())
         finally:
+            close_code = self._conversation.close_code
             # Which holds its connection, and the connection this.
             del self._conversation
-            self._handler.end_conversation()
+            self._handler.end_conversation(close_code)
 
     def kill(self, exception: Any = gevent.GreenletExit, block: bool = True, timeout: Any = None) -> None:
         """End the conversation, also before it has begun."""
@@ -391,67 +386,3 @@ class UpgradeServer(WSGIServer):
         finally:
             if not handler.connection_upgraded:
                 tls_socket.close()
-
-
-def serve(app: Any, host: str = "127.0.0.1", port: int = 8080, **options: Any) -> None:
-    """Serve an application until SIGTERM or Ctrl-C; then close every connection of the process with 1001 and return.
-
-    Args:
-        app: a Flask application, or one wrapped in WSGI middleware.
-        host: the name or address to listen on; "" is every address.
-        port: the port to listen on; 0 is one that is free.
-        options: those of `gevent.pywsgi.WSGIServer`: `certfile` and `keyfile` or `ssl_context` for TLS, `log`,
-            `error_log`, `backlog`, `environ`.
-
-    Raises:
-        SystemExit: 1, with one line that says why the port or the backplane cannot be had, or which two endpoints of
-            two applications have the same name.
-    """
-    if not monkey.is_module_patched("socket"):
-        logger.warning(
-            "the standard library is not patched for gevent: a handler that waits (time.sleep, requests, a database) "
-            "stops every connection. Begin your program with `from gevent import monkey; monkey.patch_all()`"
-        )
-    try:
-        node.begin(is_multiprocess=False, application=app)
-        node.check()
-    except BackplaneError as error:
-        sys.exit(f"gws: {error}")
-    server = UpgradeServer(
-        (host, port), app, **{"handler_class": WebSocketHandler, "backlog": 4096, **options}
-    )
-    try:
-        server.start()
-    except OSError as error:
-        sys.exit(
-            f"gws cannot listen on {host or '*'}:{port}: {os.strerror(error.errno) if error.errno else error}"
-        )
-    scheme = "https" if server.ssl_enabled else "http"
-    print(f"gws listens on {scheme}://{host or '*'}:{server.server_port}", file=sys.stderr, flush=True)
-    _serve_until_told(server)
-
-
-_signal_watchers: list[Any] = []
-
-
-def _serve_until_told(server: UpgradeServer) -> None:
-    going_away.begin_serving()
-    if gevent.get_hub().loop.default:
-        _signal_watchers.extend(
-            gevent.signal_handler(number, server.told.set) for number in (signal.SIGTERM, signal.SIGINT)
-        )
-    try:
-        server.told.wait()
-    finally:
-        going_away.close_all()
-        server.stop(timeout=0)
-        _ignore_signals()
-
-
-def _ignore_signals() -> None:
-    """Leave them to Python again; in a forked process too, which is not the server."""
-    while _signal_watchers:
-        _signal_watchers.pop().cancel()
-
-
-os.register_at_fork(after_in_child=_ignore_signals)

@@ -19,10 +19,11 @@ from flask.ctx import RequestContext
 from flask.globals import request_ctx
 from gevent import monkey
 from gevent.pywsgi import Input
+from geventwebsocket.handler import Client
 from geventwebsocket.websocket import WebSocket as GeventWebSocket
 from werkzeug.wsgi import ClosingIterator
 
-from . import going_away
+from . import access_log, going_away
 from .errors import HandshakeRefusedError
 
 ENVIRON_KEY: Final = "gws.upgrade"
@@ -39,6 +40,10 @@ class Upgraded(Protocol):
 
     def run(self) -> None:
         """Run it, in the greenlet that is to be the connection's."""
+
+    @property
+    def close_code(self) -> int:
+        """Return what ended it, once it is over."""
 
     def begin_in(self, greenlet: Any) -> None:
         """Have a greenlet, which has not begun, run it as soon as there is something to do."""
@@ -75,11 +80,12 @@ class Upgrade:
         # An open reader would keep a TLS socket from closing.
         handler.rfile.close()
         socket = _detach(handler.socket)
-        _let_go(handler)
         if self.sends_head:
-            # For the access log; and the handler sends nothing more.
-            handler.start_response("101 Switching Protocols", [])
+            # The handler sends nothing more.
+            handler.start_response(access_log.OPENED, [])
             handler.headers_sent = handler.connection_upgraded = handler.close_connection = True
+        access_log.write_line(handler, access_log.OPENED)
+        _let_go(handler)
         return socket, received
 
     def keep_context(self) -> RequestContext:
@@ -126,7 +132,13 @@ class GeventWebSocketUpgrade(Upgrade):
         gunicorn counts the greenlet that it has made, and stops when that ends.
         """
         greenlet = gevent.spawn(contextvars.Context().run, conversation.run)
-        return current_app.response_class(_wait_for(greenlet), direct_passthrough=True)
+        return current_app.response_class(self._wait_for(greenlet, conversation), direct_passthrough=True)
+
+    def _wait_for(self, greenlet: gevent.Greenlet[..., None], conversation: Upgraded) -> Iterator[bytes]:
+        """A response's body, which has nothing in it and takes as long as a conversation."""
+        greenlet.join()
+        access_log.write_line(self._handler, str(conversation.close_code))
+        yield from ()
 
 
 class _Silence(Response):
@@ -135,12 +147,6 @@ class _Silence(Response):
     def __call__(self, environ: Any, start_response: Any) -> Iterable[bytes]:
         start_response("101 SWITCHING PROTOCOLS", [])
         return ClosingIterator(())
-
-
-def _wait_for(greenlet: gevent.Greenlet[..., None]) -> Iterator[bytes]:
-    """A response's body, which has nothing in it and takes as long as a conversation."""
-    greenlet.join()
-    yield from ()
 
 
 def find_upgrade(environ: dict[str, Any]) -> Upgrade:
@@ -163,6 +169,27 @@ def find_upgrade(environ: dict[str, Any]) -> Upgrade:
         "this server cannot serve WebSockets; run the application with `gws.serve(app)`, `app.start()` "
         "or `gunicorn -k gws.worker.Worker`",
     )
+
+
+class _NoAddress(str):
+    """The address of a client on a Unix socket, which has none and yet is another than that of every other client."""
+
+    __slots__ = ()
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
+
+def name_apart(websocket: GeventWebSocket) -> None:
+    """Give each WebSocket of gevent-websocket's handler an address of its own: it keeps them in a dict, by that.
+
+    Of those on a Unix socket, whose address is "", the second to end would be a KeyError.
+    """
+    handler = websocket.handler
+    if not isinstance(handler.client_address, tuple):
+        clients = handler.server.clients
+        clients.pop(handler.client_address, None)
+        handler.client_address = _NoAddress()
+        clients[handler.client_address] = Client(handler.client_address, websocket)
 
 
 def _drain(rfile: Any) -> bytes:

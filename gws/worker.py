@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import functools
 
-from gunicorn.glogging import SafeAtoms
-from gunicorn.workers.ggevent import GeventPyWSGIWorker, PyWSGIHandler, PyWSGIServer
-
-from . import going_away, worker_start
+from . import going_away, gunicorn_log, worker_start
+from .access_log import MAX_LINE
 from .printable import printable
-from .server import MAX_LOG_LINE, UpgradeHandler, UpgradeServer
+from .server import UpgradeHandler, UpgradeServer
+
+try:
+    from gunicorn.glogging import SafeAtoms
+    from gunicorn.workers.ggevent import GeventPyWSGIWorker, PyWSGIHandler, PyWSGIServer
+except ImportError as error:
+    # gunicorn shows the traceback of this behind "class uri 'gws.worker.Worker' invalid or not found".
+    raise ImportError(
+        f"gws.worker needs gunicorn with what its gevent worker imports ({error}): pip install 'gevent-gws[gunicorn]'"
+    ) from None
 
 
 class PrintableAtoms(SafeAtoms):
@@ -18,7 +25,7 @@ class PrintableAtoms(SafeAtoms):
     def __init__(self, atoms: dict[str, object]) -> None:
         super().__init__(
             {
-                name: printable(value, MAX_LOG_LINE) if isinstance(value, str) else value
+                name: printable(value, MAX_LINE) if isinstance(value, str) else value
                 for name, value in atoms.items()
             }
         )
@@ -62,6 +69,11 @@ class Worker(GeventPyWSGIWorker):
         finally:
             # A KeyboardInterrupt of a handler's, or a master that is gone, ends `run` without a signal.
             going_away.close_all()
+
+    def load_wsgi(self) -> None:
+        """Load the application, whose first lines in the log are gunicorn's too."""
+        gunicorn_log.join()
+        super().load_wsgi()
 
     def init_signals(self) -> None:
         """Put gws before gunicorn's own handling of SIGTERM, SIGQUIT and SIGINT."""

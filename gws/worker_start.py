@@ -1,19 +1,22 @@
-"""Begins the backplanes when a gunicorn worker starts, also one of a class that knows nothing of gws."""
+"""What gws does when a gunicorn worker starts, also one of a class that knows nothing of gws."""
 
 from __future__ import annotations
 
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import gevent
 
-from . import going_away, node
+from . import going_away, gunicorn_log, node, patching
 from .backplane.contract import BackplaneError
 
 if TYPE_CHECKING:
     from gunicorn.workers.ggevent import GeventWorker
+
+RELOAD_INTERVAL: Final = 0.1
+"""Seconds between looks whether `--reload` ends the worker; it does nothing that could be waited for."""
 
 _is_awaited = False
 _has_begun = False
@@ -27,11 +30,17 @@ def begin(worker: GeventWorker) -> None:
     """
     global _has_begun
     _has_begun = True
+    gunicorn_log.join()
+    # A worker that follows one that has died, or stands beside another, need not say it again.
+    is_first = worker.age == 1
+    if is_first:
+        patching.check()
+    if worker.cfg.reload:
+        gevent.spawn(_end_when_reloaded, worker)
     try:
-        # A worker that follows one that has died need not say it again. One whose application waits, or fails, while it
-        # is loaded has none.
+        # One whose application waits, or fails, while it is loaded has none.
         application = getattr(worker, "wsgi", None)
-        node.begin(worker.cfg.workers > 1, announce=worker.age == 1, application=application)
+        node.begin(worker.cfg.workers > 1, announce=is_first, application=application)
         node.check()
     except BackplaneError as error:
         from gunicorn.arbiter import Arbiter
@@ -40,20 +49,37 @@ def begin(worker: GeventWorker) -> None:
         sys.exit(Arbiter.WORKER_BOOT_ERROR)
 
 
+def _end_when_reloaded(worker: GeventWorker) -> None:
+    """Close every connection when `--reload` ends the worker, which it does without a signal."""
+    while worker.alive:
+        gevent.sleep(RELOAD_INTERVAL)
+    going_away.close_all()
+
+
 def await_worker() -> None:
     """Have `begin` called as soon as the hub runs, if this is a gunicorn worker then."""
     global _is_awaited
     if not _is_awaited and "gunicorn.workers.ggevent" in sys.modules:
         _is_awaited = True
+        if _find_worker() is not None:
+            gunicorn_log.join()
         gevent.spawn(_begin_in_worker)
 
 
-def _begin_in_worker() -> None:
+def _find_worker() -> GeventWorker | None:
+    """Return the worker that this process is.
+
+    gunicorn tells an application nothing of it; yet it has the signals, also those that nobody else wants.
+    """
     from gunicorn.workers.ggevent import GeventWorker
 
-    # gunicorn tells an application nothing of its worker, which yet has the signals, also those that nobody else wants.
     worker = getattr(signal.getsignal(signal.SIGWINCH), "__self__", None)
-    if isinstance(worker, GeventWorker) and worker.pid == os.getpid() and not _has_begun:
+    return worker if isinstance(worker, GeventWorker) and worker.pid == os.getpid() else None
+
+
+def _begin_in_worker() -> None:
+    worker = _find_worker()
+    if worker is not None and not _has_begun:
         going_away.install_signal_handlers()
         begin(worker)
 

@@ -59,6 +59,7 @@ class Program:
     ) -> None:
         self.tls: ssl.SSLContext | None = None
         """What to speak TLS with, to a program that does."""
+        self.folder = folder
         self._log = folder / "log"
         with self._log.open("w") as log:
             self.process = subprocess.Popen(

@@ -66,9 +66,12 @@ _LAYERS = (
     "names",
     "node",
     "leaving*",
+    "patching*",
+    "gunicorn_log",
     "connector",
     "going_away*",
     "worker_start*",
+    "access_log",
     "upgrade*",
     "http_head*",
     "http_body*",
@@ -78,6 +81,9 @@ _LAYERS = (
     "websocket",
     "flask_app",
     "server*",
+    "serve_options",
+    "tls*",
+    "serving*",
     "worker*",
     "*",
 )
@@ -92,7 +98,7 @@ GEVENT = {"gevent", "geventwebsocket", "greenlet"}
 IO = {"asyncio", "http", "select", "selectors", "signal", "socket", "ssl", "subprocess", "threading", "time"}
 
 INSIDE_A_FUNCTION = {
-    ("flask_app", "server"),
+    ("flask_app", "serving"),
     ("backplane.engines", "backplane.embedded"),
     ("backplane.engines", "backplane.redis"),
     ("publisher", "backplane.redis_server"),
@@ -211,7 +217,9 @@ def test_registry_and_backplane_do_not_know_each_other() -> None:
 def test_only_the_worker_needs_gunicorn() -> None:
     # Another is asked by a gunicorn worker only.
     assert [name for name in LAYERS if "gunicorn" in foreign(name)] == ["worker_start", "worker"]
-    assert all(found.in_function for found in imports_of("worker_start") if "gunicorn" in found.target)
+    assert all(
+        found.in_function for found in imports_of("worker_start") if found.target.startswith("gunicorn")
+    )
 
 
 def test_only_the_protocol_knows_the_websockets_package() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from .client_frames import close, request
 from .conftest import StartServer
+from .harness import Server
 from .program import wait_for
 from .raw_client import FIN, RawClient, closed, said
 
@@ -37,7 +38,7 @@ def kill():
 OPEN_FOR = 0.3
 """Seconds."""
 
-LOGGED = re.compile(r'"GET /web_socket HTTP/1.1" 101 \S+ (\d+\.\d+)')
+LOGGED = re.compile(r'"GET /web_socket HTTP/1.1" (\d+) \S+ (\d+\.\d+)')
 
 
 @pytest.mark.parametrize("speaks", [False, True], ids=["silent", "having spoken"])
@@ -64,35 +65,106 @@ def test_a_connection_counts_against_gunicorns_worker_connections(
 
 
 @pytest.mark.parametrize("speaks", [False, True], ids=["silent", "having spoken"])
-def test_the_access_log_has_one_line_for_a_connection_and_how_long_it_was_open(
+def test_the_access_log_has_a_line_when_a_connection_opens_and_one_when_it_ends(
     start_server: StartServer, speaks: bool
 ) -> None:
     server = start_server(SOURCE)
     with RawClient(server) as client:
+        assert [status for status, _ in logged(server, 1)] == ["101"]
         if speaks:
             client.say("x")
             assert client.read_text() == "x"
         time.sleep(OPEN_FOR)
-        assert not LOGGED.search(server.log())
-        client.close()
-        assert client.read_frames(2) == [said("bye"), closed(1000)]
-        wait_for(lambda: LOGGED.search(server.log()), "the line in the log")
-    (seconds,) = LOGGED.findall(server.log())
-    assert OPEN_FOR <= float(seconds) < 5
+        client.close(4000)
+        assert client.read_frames(2) == [said("bye"), closed(4000)]
+    (_, opening), (code, open_for) = logged(server, 2)
+    assert code == "4000"
+    assert float(opening) < OPEN_FOR <= float(open_for) < 5
 
 
-def test_gunicorns_access_log_has_one_line_for_a_connection_and_how_long_it_was_open(
+def logged(server: Server, count: int) -> list[tuple[str, str]]:
+    """The status and the seconds of each line of a WebSocket; waits until there are so many."""
+    wait_for(lambda: len(LOGGED.findall(server.log())) >= count, "the line in the log")
+    return LOGGED.findall(server.log())
+
+
+GUNICORN_LOGGED = re.compile(r"logged (\S+) took (\S+) sent (\S+) of (.*) by (.*)")
+GUNICORN_FORMAT = "logged %(s)s took %(L)s sent %(B)s of %(r)s by %(a)s"
+BY_ME = {"User-Agent": "me"}
+
+
+@pytest.mark.parametrize("way", ["worker", "geventwebsocket"])
+def test_gunicorns_access_log_has_a_line_when_a_connection_opens_and_one_when_it_ends(
+    start_server: StartServer, way: str
+) -> None:
+    server = start_server(SOURCE, way, ["--access-logfile", "-", "--access-logformat", GUNICORN_FORMAT])
+    with RawClient(server, headers=BY_ME) as client:
+        opened = gunicorn_logged(server, 1)
+        time.sleep(OPEN_FOR)
+        client.close(4000)
+        assert client.read_frames(2) == [said("bye"), closed(4000)]
+    lines = gunicorn_logged(server, 2)
+    assert lines[:1] == opened
+    for (status, seconds, sent, asked, agent), expected in zip(lines, ("101", "4000"), strict=True):
+        assert (status, sent, asked, agent) == (expected, "0", "GET /web_socket HTTP/1.1", "me")
+        assert (float(seconds) >= OPEN_FOR) is (status == "4000")
+        assert float(seconds) < 5
+
+
+def gunicorn_logged(server: Server, count: int) -> list[tuple[str, ...]]:
+    wait_for(lambda: len(GUNICORN_LOGGED.findall(server.log())) >= count, "the line in the log")
+    return [line for line in GUNICORN_LOGGED.findall(server.log()) if "/web_socket" in line[3]]
+
+
+def test_the_line_when_a_connection_opens_comes_with_the_101_and_not_when_connect_has_ended(
+    start_server: StartServer, way: str
+) -> None:
+    server = start_server(
+        ACCEPTING, way, ["--access-logfile", "-", "--access-logformat", '"%(r)s" %(s)s - %(L)s']
+    )
+    with RawClient(server) as client:
+        assert [status for status, _ in logged(server, 1)] == ["101"]
+        server.get("/go_on")
+        assert client.read_close() == (1011, "internal error")
+    assert [status for status, _ in logged(server, 2)] == ["101", "1011"]
+
+
+ACCEPTING = """
+websocket = WebSocket(app, "/web_socket")
+go_on = gevent.event.Event()
+
+@websocket.on("connect")
+def connect(ws):
+    ws.accept()
+    go_on.wait()
+    raise ValueError("and yet")
+
+app.get("/go_on")(lambda: str(go_on.set()))
+"""
+
+
+def test_a_refused_handshake_has_one_line_with_its_status(start_server: StartServer, way: str) -> None:
+    server = start_server(
+        SOURCE, way, ["--access-logfile", "-", "--access-logformat", '"%(r)s" %(s)s - %(L)s']
+    )
+    with RawClient(server, None) as client:
+        client.send(request("/web_socket", Origin="https://other.example"))
+        assert client.read_head() in (101, 403)
+        client.wait_for_end()
+    assert [status for status, _ in logged(server, 1)] == ["403"]
+
+
+def test_nobody_writes_lines_of_his_own_into_the_access_log_of_gevent_websockets_worker(
     start_server: StartServer,
 ) -> None:
-    options = ["--access-logfile", "-", "--access-logformat", "took %(L)s %(s)s"]
-    server = start_server(SOURCE, "worker", arguments=options)
-    with RawClient(server) as client:
-        time.sleep(OPEN_FOR)
-        client.close()
-        assert client.read_frames(2) == [said("bye"), closed(1000)]
-        wait_for(lambda: re.search(r"took \S+ 101", server.log()), "the line in the log")
-    (seconds,) = re.findall(r"took (\S+) 101", server.log())
-    assert OPEN_FOR <= float(seconds) < 5
+    server = start_server(
+        SOURCE, "geventwebsocket", ["--access-logfile", "-", "--access-logformat", "%(r)s %({x-a}i)s"]
+    )
+    with RawClient(server, None) as client:
+        client.send(request("/web_socket?\x1b[2J", X_A="\x9b2J"))
+        assert client.read_head() == 101
+        wait_for(lambda: "GET /web_socket?" in server.log(), "the line in the log")
+    assert not {"\x1b", "\x9b"} & set(server.log())
 
 
 def test_a_connection_whose_greenlet_is_killed_before_it_begins_is_closed_in_order(

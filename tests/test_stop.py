@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -154,6 +156,69 @@ def test_a_worker_that_has_had_no_websocket_accepts_nobody_once_it_stops(
 ) -> None:
     # It would have to refuse them, while other workers serve.
     assert start_server(SOURCE + STOPPING, gunicorn).get("/stop") == "[False]"
+
+
+@pytest.mark.parametrize("gunicorn", ["worker", "geventwebsocket"])
+def test_new_code_ends_connections_as_a_stop_does_and_is_served_at_once(
+    start_server: StartServer, gunicorn: str
+) -> None:
+    server = start_server(SOURCE, gunicorn, ["--reload", "--reload-engine", "poll"])
+    program = server.folder / "app.py"
+    with RawClient(server) as answering, RawClient(server) as silent, RawClient(server, "/stuck") as stuck:
+        stuck.send(text("sleep"))
+        server.wait_for_log("stuck")
+        program.write_text(program.read_text().replace('return "hello"', 'return "new"'))
+        # The reloader compares whole files' times.
+        os.utime(program, (time.time() + 10, time.time() + 10))
+        server.wait_for_log("Worker reloading")
+        began = time.monotonic()
+        for client in (answering, silent, stuck):
+            assert client.read_close() == (1001, "going away")
+        answering.send(close(1001))
+        assert answering.has_ended()
+        # The kernel keeps who comes meanwhile until there is somebody to accept them.
+        assert server.get("/hello") == "new"
+        assert time.monotonic() - began < 5 + BOOT
+    assert server.log().count("closed 1001 going away") == 3
+    assert "Traceback" not in server.log()
+
+
+BOOT = 3.0
+"""Seconds for gunicorn to look whether a worker has ended, once in each, and to begin another."""
+
+CONNECTING = """
+websocket = WebSocket(app, "/web_socket")
+
+@websocket.on("connect")
+def connect(ws):
+    if "accept" in ws.query_params:
+        ws.accept()
+    print("connecting", flush=True)
+    try:
+        time.sleep(60)
+    finally:
+        print("broken off", flush=True)
+
+@websocket.on("close")
+def close(ws):
+    raise AssertionError("its connect handler has not finished")
+"""
+
+
+def test_a_stop_breaks_off_a_connect_handler_that_takes_long(start_server: StartServer, way: str) -> None:
+    server = start_server(CONNECTING, way)
+    with RawClient(server, None) as waiting, RawClient(server, "/web_socket?accept") as accepted:
+        waiting.send(request())
+        wait_for(lambda: server.log().count("connecting") == 2, "two connect handlers")
+        with server.stopping():
+            status = waiting.read_head()
+            if way == "geventwebsocket":
+                assert (status, waiting.read_close()[0]) == (101, 1011)
+            else:
+                # `python app.py` waits for connections, and for no answer of HTTP's.
+                assert status in ((503,) if way == "worker" else (503, None))
+            assert accepted.read_close() == (1001, "going away")
+    assert server.log().count("broken off") == 2
 
 
 SLOWLY = """

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import socket
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from websockets.sync.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect, unix_connect
 
 from .client_frames import request as upgrade_request
 from .client_frames import text
 from .conftest import StartServer
 from .conversation import SOURCE, have_conversations
 from .harness import WAYS, Server, unharmed
-from .program import DEADLINE
+from .program import DEADLINE, wait_for
 from .raw_client import RawClient
 
 MIDDLEWARE = """
@@ -108,6 +108,29 @@ def test_a_websocket_goes_through_middleware_that_wraps_start_response(wrapped_s
     assert "Traceback" not in wrapped_server.log()
 
 
+# Unix sockets
+
+
+@pytest.mark.parametrize("way", ["worker", "geventwebsocket"])
+def test_websockets_on_a_unix_socket_end_without_a_traceback(
+    start_server: StartServer, tmp_path: Path, way: str
+) -> None:
+    path = str(tmp_path / "socket")
+    server = start_server(SOURCE, way, ["-b", f"unix:{path}"])
+    with unharmed(server), contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(unix_connect(path, "ws://localhost/web_socket")) for _ in range(3)]
+        with contextlib.suppress(InvalidStatus, ConnectionClosed):
+            page = {"Origin": "https://other.example"}
+            with unix_connect(path, "ws://localhost/web_socket", additional_headers=page) as refused:
+                refused.recv(timeout=DEADLINE)
+        for client in clients:
+            client.send("x")
+            assert client.recv(timeout=DEADLINE) == "x"
+    wait_for(lambda: server.log().count("closed 1000") == 3, "three close handlers")
+    with server.stopping():
+        pass
+
+
 # Several workers
 
 
@@ -147,16 +170,6 @@ def failure_of(start: Callable[[], Server]) -> str:
     with pytest.raises(AssertionError) as caught:
         start()
     return str(caught.value).removeprefix("the program ended with ")
-
-
-@pytest.mark.parametrize("call", ["app.start(port={port})", "gws.serve(app, port={port})"])
-def test_a_port_in_use_is_one_clear_line_and_exit_code_1(start_server: StartServer, call: str) -> None:
-    with socket.socket() as occupied:
-        occupied.bind(("127.0.0.1", 0))
-        occupied.listen()
-        port = occupied.getsockname()[1]
-        said = failure_of(lambda: start_server("import gws\n" + call.format(port=port)))
-    assert said.strip() == f"1: gws cannot listen on 127.0.0.1:{port}: Address already in use"
 
 
 def test_an_unpatched_program_is_warned_once_and_serves(start_server: StartServer) -> None:
