@@ -28,10 +28,10 @@ class CompressedConnection(Connection):
             key = (settings.compression, agreement.server_max_window_bits)
             deflaters = self.io.deflaters
             if key not in deflaters:
-                deflaters[key] = Deflater(settings.compression, agreement)
+                deflaters[key] = Deflater(settings.compression, agreement, self.io.compressing)
             self._deflater: Deflater | None = deflaters[key]
         else:
-            self._deflater = Deflater(settings.compression, agreement)
+            self._deflater = Deflater(settings.compression, agreement, self.io.compressing)
 
     def queue(self, frame: bytes) -> bool:
         """Compress a frame, if that is worth it, and queue it."""

@@ -10,9 +10,10 @@ cdef class Connection(Transport):
     cdef object _on_ending
     cdef list _inbox
     cdef public MessageReader _reader
-    cdef Py_ssize_t _unhandled
     cdef object _greenlet
     cdef bint _waiting
+    cdef bint _has_turn
+    cdef double _turn_ends
     cdef bint _peer_closed
     cdef object _late_pong
     cdef bint _heard
@@ -23,5 +24,5 @@ cdef class Connection(Transport):
     cdef object _timer
 
     cpdef list receive(self)
+    cpdef Py_ssize_t next_look(self, Py_ssize_t handled) except -1
     cdef _wait(self)
-    cdef bint _is_inbox_full(self)

@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import gevent
 
 from .errors import ProtocolError
-from .hub_io import counters, hub_callback
+from .hub_io import TURN, counters, hub_callback
 from .hub_slots import Slot
 from .protocol.deflate import Inflater
 from .protocol.frames import (
@@ -27,17 +27,20 @@ from .protocol.frames import (
     encode_close,
     encode_frame,
 )
-from .protocol.messages import Message, MessageReader
+from .protocol.messages import LEAST_SIZE, Message, MessageReader
 from .settings import Settings
 from .states import CLOSED, CLOSING, FAILED, LOST, OPEN, OURS, PEER, Ending
 from .transport import HIGH_WATER, SMALL_READ, Transport
 
 BATCH_SIZE: Final = 256
-"""Messages that a greenlet handles before the other connections have their turn."""
+"""Messages that a greenlet handles, at the most, before the other connections have their turn."""
+LONGEST_STRIDE: Final = 8
+"""Messages between two looks at the clock."""
 MAX_INBOX_SIZE: Final = 1024 * 1024
-"""Bytes read for a handler that is busy; then reading stops, and TCP holds the peer back."""
-MAX_INBOX_MESSAGES: Final = 16 * 1024
-"""Messages, of which the smallest take 13 times their bytes on the wire."""
+"""Bytes of memory that messages take which wait for a handler that is busy; the one that exceeds it is the last. Then
+reading stops, and TCP holds the peer back."""
+MAX_INBOX_MESSAGES: Final = MAX_INBOX_SIZE // LEAST_SIZE
+"""How many these may be if they are short, and not weighed."""
 LINGER: Final = 1.0
 """Seconds to read on after a failed connection's FIN: closing over unread bytes would send a reset, and the peer
 would lose the Close frame that tells it why."""
@@ -59,6 +62,7 @@ class Connection(Transport):
     __slots__ = (
         "_greenlet",
         "_has_read",
+        "_has_turn",
         "_heard",
         "_inbox",
         "_late_pong",
@@ -68,8 +72,8 @@ class Connection(Transport):
         "_reader",
         "_slot",
         "_timer",
+        "_turn_ends",
         "_unanswered_since",
-        "_unhandled",
         "_waiting",
         "close_code",
         "close_reason",
@@ -88,11 +92,12 @@ class Connection(Transport):
         self._on_ending = on_ending
         self._inbox: list[Message] = []
         self._reader: MessageReader | None = None
-        self._unhandled = 0
-        """Bytes read since the inbox was last empty, and what they became if they were compressed."""
         self._greenlet: Any = None
         self._waiting = False
-        """Whether the greenlet waits in `receive`, and may be switched to."""
+        """Whether the greenlet waits in `receive` for messages or the end, and may be switched to."""
+        self._has_turn = True
+        """Whether it does not wait for its turn."""
+        self._turn_ends = 0.0
         self._peer_closed = False
         """Whether nothing more is to be had from the peer: its Close, or nonsense, has come."""
         self._late_pong: bytes | None = None
@@ -131,6 +136,9 @@ class Connection(Transport):
                 self.outbox_size += len(head)
             self._start_keepalive()
             self._attach()
+            self._reader.space = MAX_INBOX_SIZE
+            if self.ending is not None:
+                self._reader.discard()
             if received:
                 self._receive_data(received)
         except BaseException:
@@ -162,12 +170,13 @@ class Connection(Transport):
             gevent.Timeout, GreenletExit: aimed at the greenlet by somebody else; the connection is as it was.
         """
         inbox = self._inbox
-        if inbox:
+        if inbox or self._paused:
             self._let_others_run()
+            if not inbox:
+                self._read_on()
         while not inbox and self.ending is None:
-            self._unhandled = 0
-            if self._paused:
-                self._resume_reading()
+            if self._reader is not None:
+                self._reader.space = MAX_INBOX_SIZE
             self._wait()
         batch = inbox[:BATCH_SIZE]
         if len(inbox) > BATCH_SIZE:
@@ -176,15 +185,40 @@ class Connection(Transport):
             inbox.clear()
         return batch
 
+    def next_look(self, handled: int) -> int:
+        """After how many messages of a turn to look at the clock again; 0 when the turn is over.
+
+        Args:
+            handled: how many there were so far. The first one starts the clock: a look takes 40 ns, and is measurable
+                at every message of a burst.
+        """
+        now = time.monotonic()
+        if handled == 1:
+            self._turn_ends = now + TURN
+        elif now > self._turn_ends:
+            return 0
+        return handled + min(handled, LONGEST_STRIDE)
+
+    def put_back(self, messages: Iterable[Message]) -> None:
+        """Have `receive` return these first, which it has returned before. Own greenlet."""
+        self._inbox[:0] = messages
+
+    def take_turn(self) -> None:
+        """Switch to the greenlet, which has waited for its turn. In the hub only."""
+        self._has_turn = True
+        self._greenlet.switch()
+
     def _let_others_run(self) -> None:
-        """In the middle of a burst: by way of a timer, because callbacks may run on before the sockets are polled."""
-        turn = self.io.loop.timer(0)
-        turn.start(self._wake)
+        """In the middle of a burst: wait with the others that have more to do."""
+        self._has_turn = False
+        self.io.wait_turn(self)
         try:
-            self._wait()
+            while not self._has_turn:
+                self.io.switch_to_hub()
         finally:
-            turn.stop()
-            turn.close()
+            if not self._has_turn:
+                self._has_turn = True
+                self.io.drop_turn(self)
 
     def _wait(self) -> None:
         # Whoever else switches here only makes `receive` look again.
@@ -215,20 +249,23 @@ class Connection(Transport):
             self._expected = expected if expected > SMALL_READ else 0
         if not self._inbox:
             return
-        if self.ending is OURS:
-            self._inbox.clear()
-            return
-        self._unhandled += len(data)
-        if reader.decompressed:
-            self._unhandled += reader.decompressed
-            reader.decompressed = 0
+        if reader.space <= 0 and self.ending is None:
+            # Before the greenlet looks: it goes on with what is unread when it has handled the rest.
+            self._pause_reading()
         if self._waiting:
             self._greenlet.switch()
-        if self._inbox and self.ending is None and self._is_inbox_full():
+        if len(self._inbox) > MAX_INBOX_MESSAGES and self.ending is None:
             self._pause_reading()
 
-    def _is_inbox_full(self) -> bool:
-        return self._unhandled > MAX_INBOX_SIZE or len(self._inbox) > MAX_INBOX_MESSAGES
+    @hub_callback
+    def _read_on(self) -> None:
+        """Go on with what has been received and not read, and then with the socket."""
+        reader = self._reader
+        self._resume_reading()
+        if reader is not None:
+            reader.space = MAX_INBOX_SIZE
+            if reader.unread:
+                self._receive_data(reader.take_unread())
 
     def _receive_nonsense(self, error: ProtocolError) -> None:
         self._peer_closed = True
@@ -256,6 +293,8 @@ class Connection(Transport):
     def close(self, code: int, reason: str) -> None:
         """End in order: the greenlet ends its handler and then calls `finish`. Twice is once."""
         self._inbox.clear()
+        if self._reader is not None:
+            self._reader.discard()
         self._end(OURS, code, reason)
 
     def fail(self, code: int, reason: str) -> None:
@@ -311,7 +350,7 @@ class Connection(Transport):
         self._on_ending()
         self._stop_timer()
         if ending is OURS:
-            self._resume_reading()
+            self._read_on()
         elif self.state is OPEN:
             # A handler that goes on holds the Close back no longer than this.
             self._start_timer(self._settings.close_timeout, self._on_overdue)

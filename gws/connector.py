@@ -324,8 +324,11 @@ class WebSocketConnector:
 
     async def _end_burst(self) -> None:
         """Let the hub write when it is time to, as `HubIO.end_burst` does for a greenlet."""
-        if self._connection.io.has_burst():
+        io = self._connection.io
+        if io.has_burst():
             await asyncio.sleep(0)
+            while io.is_flushing():
+                await asyncio.sleep(1e-6)
 
     async def _drained(self) -> None:
         connection = self._connection

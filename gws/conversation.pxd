@@ -1,3 +1,5 @@
+cimport cython
+
 from .connection cimport Connection
 
 
@@ -14,5 +16,6 @@ cdef class Conversation:
     cdef object _runner
     cdef object _ws
 
-    cpdef bint _handle(self, event, handler, messages)
+    @cython.locals(handled=Py_ssize_t, next_look=Py_ssize_t)
+    cpdef bint _handle(self, event, handler, list messages)
     cpdef _say(self, result)

@@ -6,7 +6,7 @@ import contextlib
 import contextvars
 import inspect
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import gevent
@@ -281,13 +281,19 @@ class Conversation:
             if self._runner is not None:
                 self._runner.close()
 
-    def _handle(self, event: str, handler: Handler, messages: Iterable[Message]) -> bool:
-        """Call a handler for each message and send its results; whether more messages are to be handled."""
+    def _handle(self, event: str, handler: Handler, messages: list[Message]) -> bool:
+        """Call a handler for each message, or as many as a turn has time for, and send its results.
+
+        Returns:
+            Whether more messages are to be handled.
+        """
         connection = self._connection
+        handled = 0
+        next_look = 1 if len(messages) > 1 else 0
         try:
             if handler.is_async and not self._per_event:
                 rest = iter(messages)
-                while self._get_runner().run(self._handle_in_task(handler, rest)):
+                while self._get_runner().run(self._handle_in_task(handler, rest, next_look)):
                     connection.drain()
                 return connection.ending is not OURS
             call = handler.call
@@ -301,6 +307,12 @@ class Conversation:
                         self._globals.clear()
                 if connection.ending is OURS:
                     return False
+                handled += 1
+                if handled == next_look:
+                    next_look = connection.next_look(handled)
+                    if not next_look:
+                        connection.put_back(messages[handled:])
+                        break
         except BaseException as error:
             self._globals.clear()
             if isinstance(error, KeyboardInterrupt):
@@ -312,11 +324,11 @@ class Conversation:
             return False
         return True
 
-    async def _handle_in_task(self, handler: Handler, messages: Iterator[Message]) -> bool:
+    async def _handle_in_task(self, handler: Handler, messages: Iterator[Message], next_look: int) -> bool:
         """Handle the messages of a batch in one task; whether it has stopped because the client is behind."""
         connection = self._connection
         call = handler.call
-        for message in messages:
+        for handled, message in enumerate(messages, 1):
             result = await call(self._ws, message)
             if result is not None:
                 connection.queue(
@@ -328,6 +340,10 @@ class Conversation:
                 return False
             if connection.outbox_size > HIGH_WATER:
                 return True
+            if handled == next_look:
+                next_look = connection.next_look(handled)
+                if not next_look:
+                    connection.put_back(messages)
         return False
 
     def _get_runner(self) -> aio.Runner:

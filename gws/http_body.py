@@ -15,7 +15,7 @@ from typing import Any, Final, NoReturn
 import gevent
 from werkzeug.exceptions import BadRequest, RequestTimeout
 
-from .hub_io import counters
+from .hub_io import TURN, counters
 
 PIECE_SIZE: Final = 64 * 1024
 """Bytes that are read at a time: what is announced reserves nothing."""
@@ -37,9 +37,6 @@ DISCARD_SIZE: Final = 64 * 1024
 """Bytes that are read of a body which the application has not read. With more, a new connection is cheaper."""
 DISCARD_TIMEOUT: Final = 1.0
 """Seconds for them to come."""
-
-TURN: Final = 0.002
-"""Seconds for which one client may keep the hub with what it has sent already."""
 
 _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(;[^\0-\x08\n-\x1f\x7f]*)?\r\n")
 _TRAILER = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[^\0-\x08\n-\x1f\x7f]*\r\n")

@@ -19,7 +19,7 @@ from greenlet import greenlet
 
 from .hub_loop import HubLoop
 from .hub_slots import HubSlots
-from .protocol.deflate import Compression, Deflater
+from .protocol.deflate import Allowance, Compression, Deflater
 
 logger = logging.getLogger("gws")
 
@@ -38,6 +38,17 @@ again: a `recv` of this size would map and unmap memory at every call."""
 BURST_SIZE: Final = 256 * 1024
 """Bytes that a greenlet may queue for one connection before it lets the hub write, so that a burst does not make a
 client that reads look like one that does not."""
+
+TURN: Final = 0.002
+"""Seconds for which one client may keep the hub with what it has sent already."""
+TURNS: Final = 0.01
+"""Seconds for all those together that have had a turn and have more to do; then the hub looks at every socket again."""
+
+COMPRESSING: Final = 0.02
+"""Seconds for compressing what is sent, before the hub looks at the sockets again: enough for a thousand receivers of a
+short message. Who comes later gets it as it is."""
+SENDING: Final = 16 * 1024 * 1024
+"""Bytes to send meanwhile: about as long."""
 
 MAX_HANDED_OVER: Final = 64
 """Messages of other threads that may wait for a hub, of `BURST_SIZE` bytes in all; then the thread waits."""
@@ -58,6 +69,13 @@ class CanFlush(Protocol):
 
     def crash(self) -> None:
         """End after a fault of gws itself."""
+
+
+class TakesTurns(Protocol):
+    """A connection that has more to do than others should wait for."""
+
+    def take_turn(self) -> None:
+        """Go on with it."""
 
 
 _Connection = TypeVar("_Connection", bound=CanFlush)
@@ -99,7 +117,18 @@ class HubIO:
         self.slots = HubSlots(hub.loop)
         self.deflaters: dict[tuple[Compression, int], Deflater] = {}
         """Those that connections without context takeover share, by window bits."""
+        self.compressing = Allowance(COMPRESSING, self._renew_soon)
+        self._renewal = hub.loop.timer(0)
+        self.sent = 0
+        """Bytes that the kernel has taken since the hub last looked at the sockets, or has flushed."""
+        self._turns: deque[TakesTurns] = deque()
+        """Those that have had a turn and have more to do, in the order in which they get the next one."""
+        self._turn_timer = hub.loop.timer(0)
+        """Not a callback of the hub, which may run on before the sockets are polled."""
         self._dirty: list[CanFlush] = []
+        self._is_flushing = False
+        """Whether some of them are left for later, because enough has been sent."""
+        self._flush_timer = hub.loop.timer(0)
         self._handed_over: deque[tuple[Sequence[CanFlush], bytes]] = deque()
         """Frames from other threads, and whom they are for."""
         self._is_deaf = False
@@ -112,6 +141,27 @@ class HubIO:
         if not self._dirty:
             self.loop.run_callback(self._flush)
         self._dirty.append(connection)
+
+    def wait_turn(self, connection: TakesTurns) -> None:
+        """Have a connection `take_turn` when the others have had theirs, those included that send something now."""
+        if not self._turns:
+            self._turn_timer.start(self._give_turns)
+        self._turns.append(connection)
+
+    def drop_turn(self, connection: TakesTurns) -> None:
+        """Forget that a connection waits for its turn."""
+        self._turns.remove(connection)
+
+    def _give_turns(self) -> None:
+        end = time.monotonic() + TURNS
+        try:
+            for _ in range(len(self._turns)):
+                self._turns.popleft().take_turn()
+                if time.monotonic() > end:
+                    break
+        finally:
+            if self._turns:
+                self._turn_timer.start(self._give_turns)
 
     def hand_over(self, connections: Sequence[CanFlush], frame: bytes) -> bool:
         """Queue a frame on connections of this hub. Any other thread, which waits while this one is behind.
@@ -164,8 +214,15 @@ class HubIO:
         """Count `size` bytes that were queued; let the hub poll, write and read when it is time to. Any thread."""
         self._burst += size
         if self.has_burst() and self.may_wait():
+            self._burst = 0
             # Not 0, which may resume before the sockets are polled.
             gevent.sleep(1e-6)
+            while self._is_flushing:
+                gevent.sleep(1e-6)
+
+    def is_flushing(self) -> bool:
+        """Whether so much is being sent that the hub looks at the sockets meanwhile."""
+        return self._is_flushing
 
     def has_burst(self) -> bool:
         """Whether it is time to let the hub write."""
@@ -173,7 +230,11 @@ class HubIO:
 
     def _is_behind(self) -> bool:
         waiting = self._handed_over.copy()
-        return len(waiting) >= MAX_HANDED_OVER or sum(len(frame) for _, frame in waiting) > BURST_SIZE
+        return (
+            self._is_flushing
+            or len(waiting) >= MAX_HANDED_OVER
+            or sum(len(frame) for _, frame in waiting) > BURST_SIZE
+        )
 
     def _take_over(self) -> None:
         self._is_deaf = False
@@ -184,13 +245,29 @@ class HubIO:
     def _flush(self) -> None:
         dirty, self._dirty = self._dirty, []
         self._burst = 0
-        for connection in dirty:
+        rest = iter(dirty)
+        for connection in rest:
             # Not `_guard`: every message passes.
             try:
                 connection.flush()
             except Exception as error:
                 report_fault(error)
                 connection.crash()
+            if self.sent > SENDING:
+                self._dirty[:0] = rest
+                self._is_flushing = True
+                self._flush_timer.start(self._flush_on)
+                return
+        self.sent = 0
+
+    def _flush_on(self) -> None:
+        """Go on now that the hub has looked at the sockets."""
+        self._is_flushing = False
+        self.sent = 0
+        self._flush()
+
+    def _renew_soon(self) -> None:
+        self._renewal.start(self.compressing.renew)
 
 
 def in_coroutine() -> bool:

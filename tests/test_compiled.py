@@ -64,7 +64,7 @@ def read(module: ModuleType, stream: Sequence[bytes]) -> list[object]:
     try:
         for piece in stream:
             reader.receive_data(piece)
-            found.append((reader.guess_next(), reader.close, reader.decompressed))
+            found.append((reader.guess_next(), reader.close, reader.space, reader.unread))
     except ProtocolError as error:
         found.append((error.code, str(error)))
     return found

@@ -6,8 +6,10 @@ The offers of the client are negotiated by the `websockets` package.
 from __future__ import annotations
 
 import dataclasses
+import math
+import time
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
 from websockets.exceptions import NegotiationError
@@ -20,6 +22,9 @@ from .frames import Opcode, encode_frame
 
 _TAIL: Final = b"\x00\x00\xff\xff"
 """What a sender leaves out at the end of a message, and a receiver puts back (RFC 7692 §7.2.1)."""
+
+MAX_SIZE: Final = 512 * 1024
+"""Bytes of the longest message that is compressed. One that does not shrink takes 25 ms, in which nobody is served."""
 
 _CONTROL = 0x08
 
@@ -110,17 +115,56 @@ def find_agreement(extensions: Iterable[Extension]) -> Agreement | None:
     return None
 
 
+class Allowance:
+    """The time that compressors have together; when it is used up, messages are sent as they are (RFC 7692 §6).
+
+    Args:
+        seconds: how long, before `renew` is called.
+        on_use: called as soon as some of it is used.
+    """
+
+    __slots__ = ("_on_use", "seconds", "used")
+
+    def __init__(self, seconds: float = math.inf, on_use: Callable[[], object] = bool) -> None:
+        self.seconds = seconds
+        self.used = 0.0
+        self._on_use = on_use
+
+    def use(self, seconds: float) -> None:
+        """Count some of it as used."""
+        if not self.used:
+            self._on_use()
+        self.used += seconds
+
+    def renew(self) -> None:
+        """All of it is there again."""
+        self.used = 0.0
+
+
 class Deflater:
     """Compresses the messages to one client; or, without context takeover, to any number of clients.
 
     Args:
         compression: how to.
         agreement: as was agreed.
+        allowance: of time; without one, there is no end to it.
     """
 
-    __slots__ = ("_bits", "_compression", "_compressor", "_flush", "_keeps_context", "_last", "_minimum_size")
+    __slots__ = (
+        "_allowance",
+        "_bits",
+        "_compression",
+        "_compressor",
+        "_flush",
+        "_keeps_context",
+        "_last",
+        "_minimum_size",
+    )
 
-    def __init__(self, compression: Compression, agreement: Agreement) -> None:
+    def __init__(
+        self, compression: Compression, agreement: Agreement, allowance: Allowance | None = None
+    ) -> None:
+        self._allowance = allowance or Allowance()
         self._compression = compression
         self._bits = agreement.server_max_window_bits
         self._keeps_context = not agreement.server_no_context_takeover
@@ -132,15 +176,23 @@ class Deflater:
         """The last frame and what became of it, for a broadcast comes once for each connection."""
 
     def encode(self, frame: bytes) -> bytes:
-        """Compress a message that is one frame, as `encode_text` makes it; a control frame stays as it is."""
+        """Compress a message that is one frame, as `encode_text` makes it.
+
+        A control frame stays as it is, and so does a message that is too short to be worth it, over `MAX_SIZE`, or late
+        for the allowance: what is compressed later refers to compressed messages only (RFC 7692 §7.2.1).
+        """
         if frame is self._last[0]:
             return self._last[1]
         first = frame[0]
         length = frame[1]
         header = 2 if length < 126 else 4 if length == 126 else 10
         size = len(frame) - header
-        if first & _CONTROL or size < self._minimum_size:
+        if first & _CONTROL or not self._minimum_size <= size <= MAX_SIZE:
             return frame
+        allowance = self._allowance
+        if allowance.used >= allowance.seconds:
+            return frame
+        began = time.monotonic()
         compressor = self._compressor
         if compressor is None:
             settings = self._compression
@@ -148,6 +200,7 @@ class Deflater:
             self._compressor = compressor
         data = compressor.compress(memoryview(frame)[header:]) + compressor.flush(self._flush)
         encoded = encode_frame(Opcode(first & 0x0F), data[: -len(_TAIL)], rsv1=True)
+        allowance.use(time.monotonic() - began)
         if not self._keeps_context:
             if len(encoded) > len(frame):
                 encoded = frame

@@ -153,10 +153,11 @@ class FrameReader:
         allow_rsv1: whether an extension that uses RSV1 was negotiated.
     """
 
-    __slots__ = ("_allow_rsv1", "_kept", "_last_length", "_mask", "bytes_expected")
+    __slots__ = ("_allow_rsv1", "_is_paused", "_kept", "_last_length", "_mask", "bytes_expected")
 
     def __init__(self, *, allow_rsv1: bool = False) -> None:
         self._allow_rsv1 = allow_rsv1
+        self._is_paused = False
         self._kept = b""
         """An incomplete header, or an incomplete control frame."""
         self.bytes_expected = 0
@@ -180,25 +181,36 @@ class FrameReader:
         guess, self._last_length = self._last_length, 0
         return guess
 
-    def receive_data(self, data: bytes | memoryview, sink: FrameSink) -> None:
+    def pause(self) -> None:
+        """Have `receive_data`, which is telling its sink of a frame, read no further. For the sink."""
+        self._is_paused = True
+
+    def receive_data(self, data: bytes | memoryview, sink: FrameSink) -> bytes:
         """Take bytes from the socket, of which nothing is kept uncopied, and tell the sink, in order, what they held.
+
+        Returns:
+            What is left of them, to be given again, if the sink has called `pause`; otherwise nothing.
 
         Raises:
             ProtocolError: the connection fails with its code; the reader must not be used again.
         """
+        self._is_paused = False
         if self._kept:
             data = self._kept + data
             self._kept = b""
         position = 0
         while position < len(data):
+            if self._is_paused:
+                return bytes(data[position:])
             if self.bytes_expected:
                 position = self._read_payload(data, position, sink)
                 continue
             after = self._read_frame(data, position, sink)
             if after is None:
                 self._kept = bytes(data[position:])
-                return
+                break
             position = after
+        return b""
 
     def _read_frame(self, data: bytes | memoryview, start: int, sink: FrameSink) -> int | None:
         """Read a header, with the payload if it is a control frame; None when some of it is missing.
