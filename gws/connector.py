@@ -327,8 +327,9 @@ class WebSocketConnector:
         io = self._connection.io
         if io.has_burst():
             await asyncio.sleep(0)
-            while io.is_flushing():
-                await asyncio.sleep(1e-6)
+            for _ in range(io.count_unflushed()):
+                if io.count_unflushed():
+                    await asyncio.sleep(1e-6)
 
     async def _drained(self) -> None:
         connection = self._connection

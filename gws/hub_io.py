@@ -217,12 +217,13 @@ class HubIO:
             self._burst = 0
             # Not 0, which may resume before the sockets are polled.
             gevent.sleep(1e-6)
-            while self._is_flushing:
-                gevent.sleep(1e-6)
+            for _ in range(self.count_unflushed()):
+                if self._is_flushing:
+                    gevent.sleep(1e-6)
 
-    def is_flushing(self) -> bool:
-        """Whether so much is being sent that the hub looks at the sockets meanwhile."""
-        return self._is_flushing
+    def count_unflushed(self) -> int:
+        """How often at most to wait for the hub to look at the sockets, until all that is queued now has been sent."""
+        return len(self._dirty) if self._is_flushing else 0
 
     def has_burst(self) -> bool:
         """Whether it is time to let the hub write."""
@@ -230,11 +231,7 @@ class HubIO:
 
     def _is_behind(self) -> bool:
         waiting = self._handed_over.copy()
-        return (
-            self._is_flushing
-            or len(waiting) >= MAX_HANDED_OVER
-            or sum(len(frame) for _, frame in waiting) > BURST_SIZE
-        )
+        return len(waiting) >= MAX_HANDED_OVER or sum(len(frame) for _, frame in waiting) > BURST_SIZE
 
     def _take_over(self) -> None:
         self._is_deaf = False

@@ -27,6 +27,7 @@ assert gws.__file__
 PACKAGE = Path(gws.__file__).parent
 HOT = [".".join(types.relative_to(PACKAGE).with_suffix("").parts) for types in sorted(PACKAGE.rglob("*.pxd"))]
 LIMIT = 1000
+SPACE = 3000
 few = settings(max_examples=400, deadline=None, derandomize=True, database=None)
 
 
@@ -61,9 +62,14 @@ def read(module: ModuleType, stream: Sequence[bytes]) -> list[object]:
     """All that a module's reader makes of a stream."""
     found: list[object] = []
     reader = module.MessageReader(found, found.append, max_message_size=LIMIT)
+    reader.space = SPACE
     try:
         for piece in stream:
             reader.receive_data(piece)
+            while reader.unread:
+                found.append(len(reader.unread))
+                reader.space = SPACE
+                reader.receive_data(reader.take_unread())
             found.append((reader.guess_next(), reader.close, reader.space, reader.unread))
     except ProtocolError as error:
         found.append((error.code, str(error)))

@@ -17,7 +17,7 @@ from websockets.frames import Opcode as TheirOpcode
 from websockets.headers import build_extension, parse_extension
 
 from gws.errors import HandshakeRefusedError, InvalidPayloadError, MessageTooBigError, ProtocolError
-from gws.protocol.deflate import Agreement, Compression, Deflater, Inflater
+from gws.protocol.deflate import MAX_SIZE, Agreement, Allowance, Compression, Deflater, Inflater
 from gws.protocol.frames import encode_binary, encode_text
 from gws.protocol.handshake import accept
 from gws.protocol.messages import Message, MessageReader
@@ -491,3 +491,27 @@ def test_with_context_takeover_a_frame_that_comes_again_is_compressed_again() ->
     deflater = Deflater(Compression(), DEFAULT)
     broadcast = encode_text("".join(CHAT))
     assert decode([deflater.encode(broadcast) for _ in range(3)], DEFAULT) == [broadcast[4:]] * 3
+
+
+def test_a_message_over_half_a_mebibyte_is_sent_as_it_is() -> None:
+    deflater = Deflater(Compression(), DEFAULT)
+    for size, is_compressed in ((MAX_SIZE, True), (MAX_SIZE + 1, False)):
+        data = encode_text("x" * size)
+        assert (deflater.encode(data) is not data) is is_compressed
+
+
+def test_what_comes_when_the_time_is_used_up_is_sent_as_it_is_and_disturbs_nothing() -> None:
+    uses: list[None] = []
+    allowance = Allowance(1e-9, lambda: uses.append(None))
+    first, second = Deflater(Compression(), DEFAULT, allowance), Deflater(Compression(), DEFAULT, allowance)
+    data = encode_text("once more " * 20)
+    frames = [first.encode(data)]
+    assert second.encode(data) is data
+    frames.append(first.encode(data))
+    allowance.renew()
+    frames.append(first.encode(data))
+    assert [len(frame) < len(data) for frame in frames] == [True, False, True]
+    # It refers to the first.
+    assert len(frames[2]) < len(frames[0])
+    assert decode(frames, DEFAULT) == [data[4:]] * 3
+    assert len(uses) == 2

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import sys
 import tracemalloc
 from collections.abc import Iterable
 
 import pytest
 
-from gws.protocol.messages import Message, MessageReader
+from gws.protocol.messages import LEAST_SIZE, Message, MessageReader
 
-from .client_frames import BINARY, CONTINUATION, PING, PONG, TEXT, fragments, frame, head, text, unfinished
+from .client_frames import (
+    BINARY,
+    CLOSE,
+    CONTINUATION,
+    PING,
+    PONG,
+    TEXT,
+    fragments,
+    frame,
+    head,
+    text,
+    unfinished,
+)
 from .outcome import LIMIT, Outcome, pong, read, read_every_way
 
 
@@ -128,6 +141,69 @@ def test_a_message_that_is_too_big_costs_nothing() -> None:
     outcome, peak = peak_of([head(BINARY, LIMIT + 1), bytes(LIMIT)])
     assert outcome.error == 1009
     assert peak < 10_000
+
+
+# What waits
+
+
+def read_with_space(space: int, *frames: bytes) -> tuple[MessageReader, Outcome]:
+    """What a reader makes of frames before it has no more space."""
+    outcome = Outcome()
+    reader = MessageReader(outcome.messages, outcome.sent.append, max_message_size=LIMIT)
+    reader.space = space
+    # A view, as large reads are: the quick way weighs nothing.
+    reader.receive_data(memoryview(b"".join(frames)))
+    return reader, outcome
+
+
+def test_the_message_that_takes_the_last_space_is_the_last_and_the_rest_is_as_it_came() -> None:
+    big, ping = frame(BINARY, bytes(3000)), frame(PING, b"?")
+    reader, outcome = read_with_space(5000, ping, big, big, ping, big)
+    assert outcome == Outcome([bytes(3000)] * 2, [pong(b"?")])
+    assert reader.unread == ping + big
+    reader.space = 5000
+    reader.receive_data(reader.take_unread())
+    assert outcome == Outcome([bytes(3000)] * 3, [pong(b"?")] * 2)
+    assert reader.unread == b""
+
+
+def test_text_is_weighed_as_the_memory_that_it_takes() -> None:
+    emoji = text("\N{PILE OF POO}" + "x" * 2996)
+    reader, outcome = read_with_space(12_000, emoji, emoji)
+    assert (len(outcome.messages), len(reader.unread)) == (1, len(emoji))
+    reader, outcome = read_with_space(12_000, *[text("x" * 3000)] * 4)
+    assert (len(outcome.messages), len(reader.unread)) == (4, 0)
+
+
+def test_a_short_message_is_weighed_as_a_kibibyte() -> None:
+    reader, outcome = read_with_space(LEAST_SIZE * 10, *[text("x")] * 11)
+    assert (len(outcome.messages), len(reader.unread)) == (10, len(text("x")))
+    # Which is more than any takes that the quick way reads.
+    assert sys.getsizeof("\N{PILE OF POO}" + "x" * 121) < LEAST_SIZE
+
+
+def test_fragments_are_weighed_when_they_are_a_message() -> None:
+    one, two, three = fragments(BINARY, bytes(3000), bytes(3000), bytes(3000))
+    reader, outcome = read_with_space(5000, one, two, three, text("more"))
+    assert outcome == Outcome([bytes(9000)])
+    assert reader.unread == text("more")
+
+
+def test_a_reader_that_discards_answers_pings_and_finds_the_close() -> None:
+    outcome = Outcome()
+    reader = MessageReader(outcome.messages, outcome.sent.append, max_message_size=LIMIT)
+    reader.receive_data(frame(TEXT, b"begun", fin=False))
+    reader.discard()
+    for piece in (
+        b"".join(fragments(BINARY, b"\xff", b"\xff")),
+        text("x") * 3,
+        frame(PING),
+        frame(TEXT, b"\xff"),
+    ):
+        reader.receive_data(piece)
+    reader.receive_data(head(BINARY, LIMIT + 1) + bytes(LIMIT + 1) + frame(CLOSE))
+    assert outcome == Outcome(sent=[pong(b"")])
+    assert reader.close is not None
 
 
 def test_an_ended_message_is_not_held_on_to() -> None:

@@ -125,7 +125,7 @@ class Allowance:
 
     __slots__ = ("_on_use", "seconds", "used")
 
-    def __init__(self, seconds: float = math.inf, on_use: Callable[[], object] = bool) -> None:
+    def __init__(self, seconds: float = math.inf, on_use: Callable[[], object] = lambda: None) -> None:
         self.seconds = seconds
         self.used = 0.0
         self._on_use = on_use
