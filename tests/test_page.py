@@ -69,9 +69,13 @@ class Visitor:
 
     def hang_up(self) -> None:
         """Leave, if connected, and give the name back: a page that is closed keeps it for a moment."""
-        if not self.page.is_closed() and self.page.evaluate("socket?.readyState === WebSocket.OPEN"):
+        if not self.page.is_closed():
             self.page.evaluate(
-                "new Promise((done) => { socket.addEventListener('close', done); leave('Goodbye!'); })"
+                """() => new Promise((done) => {
+                    if (!socket || socket.readyState === WebSocket.CLOSED) return done();
+                    socket.addEventListener("close", done);
+                    leave("Goodbye!");
+                })"""
             )
 
     def say(self, text: str, to: str = "Everyone") -> None:
