@@ -217,6 +217,8 @@ def test_a_stop_breaks_off_a_connect_handler_that_takes_long(start_server: Start
             else:
                 # `python app.py` waits for connections, and for no answer of HTTP's.
                 assert status in ((503,) if way == "worker" else (503, None))
+            # As a client does that is refused; the server would read on for a second.
+            waiting.socket.close()
             assert accepted.read_close() == (1001, "going away")
     assert server.log().count("broken off") == 2
 

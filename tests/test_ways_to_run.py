@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import subprocess
+import sys
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +19,7 @@ from .client_frames import text
 from .conftest import StartServer
 from .conversation import SOURCE, have_conversations
 from .harness import WAYS, Server, unharmed
-from .program import DEADLINE, wait_for
+from .program import DEADLINE, python, wait_for
 from .raw_client import RawClient
 
 MIDDLEWARE = """
@@ -241,3 +243,33 @@ def test_a_handler_with_a_wrong_signature_stops_the_program_at_its_decoration(
     """
     said = failure_of(lambda: start_server(source))
     assert f"TypeError: handler 'message' asks for '{name}'; known parameters are ws, msg" in said
+
+
+def test_gunicorn_without_what_its_gevent_worker_imports_says_what_to_install(tmp_path: Path) -> None:
+    # Plain `gunicorn` is installed without the package packaging, which the extra gunicorn[gevent] brings.
+    program = """
+import sys
+sys.modules["packaging"] = None
+sys.argv = ["gunicorn", "-k", "gws.worker.Worker", "-b", "127.0.0.1:0", "app:app"]
+from gunicorn.app.wsgiapp import run
+run()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 1
+    assert "class uri 'gws.worker.Worker' invalid or not found" in done.stderr
+    assert "pip install 'gevent-gws[gunicorn]'" in done.stderr
+    assert done.stderr.count("Error: gws.worker needs gunicorn") == 1
+
+
+@pytest.mark.parametrize(
+    "imports", ["import gws.serving; from gws import serve", "from gws import serve; import gws.serving"]
+)
+def test_serve_is_the_function_whatever_is_imported_first(imports: str) -> None:
+    assert python(f"{imports}\nimport gws\nprint(serve is gws.serve is gws.serving.serve)") == "True\n"
