@@ -1,7 +1,11 @@
 """WebSockets for Flask applications, with Robyn's API, on gevent."""
 
-from .backplane.contract import BackplaneError
+# First: it decides whether the modules below are compiled ones.
 from .compiled import is_compiled
+
+# isort: split
+from .background import Server
+from .backplane.contract import BackplaneError
 from .connector import WebSocketConnector
 from .flask_app import App, jsonify
 from .protocol.deflate import Compression
@@ -18,6 +22,7 @@ __all__ = [
     "Compression",
     "Publisher",
     "QueryParams",
+    "Server",
     "WebSocket",
     "WebSocketConnector",
     "is_compiled",

@@ -117,7 +117,7 @@ class HubIO:
         self.slots = HubSlots(hub.loop)
         self.deflaters: dict[tuple[Compression, int], Deflater] = {}
         """Those that connections without context takeover share, by window bits."""
-        self.compressing = Allowance(COMPRESSING, self._renew_soon)
+        self.compressing = Allowance(COMPRESSING, self._renew_soon, time.monotonic)
         self._renewal = hub.loop.timer(0)
         self.sent = 0
         """Bytes that the kernel has taken since the hub last looked at the sockets, or has flushed."""
@@ -283,7 +283,7 @@ def in_hub() -> bool:
 
 
 _of_hub: dict[Any, HubIO] = {}
-"""Kept for good: a process has one hub, and rarely another for a thread that serves too."""
+"""A process has one hub, and rarely another for a thread that serves too."""
 
 
 def get_hub_io() -> HubIO:
@@ -293,6 +293,13 @@ def get_hub_io() -> HubIO:
     if found is None:
         found = _of_hub[hub] = HubIO(hub)
     return found
+
+
+def forget_hub_io() -> None:
+    """Let go of the hub of the calling native thread, which has served and is about to end."""
+    hub = gevent.get_hub()
+    _of_hub.pop(hub, None)
+    hub.destroy(destroy_loop=True)
 
 
 def _pause() -> None:

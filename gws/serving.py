@@ -42,9 +42,24 @@ def serve(app: Any, host: str = "127.0.0.1", port: int = 8080, **options: Unpack
         SystemExit: 1, with one line that says why the port, the certificate or the backplane cannot be used, or which
             two endpoints of two applications have the same name.
     """
+    patching.check()
+    server = start_server(app, host, port, options)
+    scheme = "https" if server.ssl_enabled else "http"
+    print(f"gws listens on {scheme}://{_shown(host, server.server_port)}", file=sys.stderr, flush=True)
+    if gevent.get_hub().loop.default:
+        _signal_watchers.extend(
+            gevent.signal_handler(number, server.told.set) for number in (signal.SIGTERM, signal.SIGINT)
+        )
+    try:
+        serve_until_told(server)
+    finally:
+        _ignore_signals()
+
+
+def start_server(app: Any, host: str, port: int, options: ServeOptions) -> UpgradeServer:
+    """Return a server that listens, in the caller's hub; arguments and errors are those of `serve`."""
     check_options(options)
     check_address(host, port)
-    patching.check()
     server = _make_server(app, host, port, options)
     try:
         node.begin(is_multiprocess=False, application=app)
@@ -55,9 +70,17 @@ def serve(app: Any, host: str = "127.0.0.1", port: int = 8080, **options: Unpack
         server.start()
     except OSError as error:
         sys.exit(f"gws cannot listen on {_shown(host, port)}: {_reason(error)}")
-    scheme = "https" if server.ssl_enabled else "http"
-    print(f"gws listens on {scheme}://{_shown(host, server.server_port)}", file=sys.stderr, flush=True)
-    _serve_until_told(server)
+    going_away.begin_serving()
+    return server
+
+
+def serve_until_told(server: UpgradeServer) -> None:
+    """Wait until the server is told to stop; then close every connection of the process with 1001."""
+    try:
+        server.told.wait()
+    finally:
+        going_away.close_all()
+        server.stop(timeout=0)
 
 
 def _make_server(app: Any, host: str, port: int, options: ServeOptions) -> UpgradeServer:
@@ -99,20 +122,6 @@ def _calling_line() -> str:
 
 
 _signal_watchers: list[Any] = []
-
-
-def _serve_until_told(server: UpgradeServer) -> None:
-    going_away.begin_serving()
-    if gevent.get_hub().loop.default:
-        _signal_watchers.extend(
-            gevent.signal_handler(number, server.told.set) for number in (signal.SIGTERM, signal.SIGINT)
-        )
-    try:
-        server.told.wait()
-    finally:
-        going_away.close_all()
-        server.stop(timeout=0)
-        _ignore_signals()
 
 
 def _ignore_signals() -> None:

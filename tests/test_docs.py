@@ -56,7 +56,8 @@ def blocks() -> list[Block]:
 BLOCKS = blocks()
 SAMPLES = [block for block in BLOCKS if block.language == "python" and block.page.name != "deploy.md"]
 SCRIPTS = [block for block in SAMPLES if "Publisher(" in block.text]
-PROGRAMS = [block for block in SAMPLES if block not in SCRIPTS]
+TESTS = [block for block in SAMPLES if "def test_" in block.text]
+PROGRAMS = [block for block in SAMPLES if block not in SCRIPTS + TESTS]
 COMMANDS = [block for block in BLOCKS if block.language == ""]
 
 
@@ -191,6 +192,31 @@ def test_a_script_runs_as_it_stands(block: Block, tmp_path: Path) -> None:
             timeout=DEADLINE,
         )
     assert (done.stderr, done.stdout) == ("", "0 processes have somebody in the room\n")
+
+
+@pytest.mark.parametrize("block", TESTS, ids=str)
+def test_a_test_passes_as_it_stands(block: Block, tmp_path: Path) -> None:
+    (tmp_path / "test_sample.py").write_text(block.text)
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "--rootdir",
+            str(tmp_path),
+            str(tmp_path),
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=4 * DEADLINE,
+    )
+    assert done.returncode == 0, done.stdout
+    assert f"{block.text.count('def test_')} passed" in done.stdout
 
 
 def _on_any_port(call: re.Match[str]) -> str:

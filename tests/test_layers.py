@@ -84,6 +84,7 @@ _LAYERS = (
     "serve_options",
     "tls*",
     "serving*",
+    "background*",
     "worker*",
     "*",
 )

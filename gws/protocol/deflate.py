@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import time
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
@@ -121,12 +120,19 @@ class Allowance:
     Args:
         seconds: how long, before `renew` is called.
         on_use: called as soon as some of it is used.
+        clock: tells the time, in seconds; without one, none passes.
     """
 
-    __slots__ = ("_on_use", "seconds", "used")
+    __slots__ = ("_on_use", "clock", "seconds", "used")
 
-    def __init__(self, seconds: float = math.inf, on_use: Callable[[], object] = lambda: None) -> None:
+    def __init__(
+        self,
+        seconds: float = math.inf,
+        on_use: Callable[[], object] = lambda: None,
+        clock: Callable[[], float] = lambda: 0.0,
+    ) -> None:
         self.seconds = seconds
+        self.clock = clock
         self.used = 0.0
         self._on_use = on_use
 
@@ -192,7 +198,7 @@ class Deflater:
         allowance = self._allowance
         if allowance.used >= allowance.seconds:
             return frame
-        began = time.monotonic()
+        began = allowance.clock()
         compressor = self._compressor
         if compressor is None:
             settings = self._compression
@@ -200,7 +206,7 @@ class Deflater:
             self._compressor = compressor
         data = compressor.compress(memoryview(frame)[header:]) + compressor.flush(self._flush)
         encoded = encode_frame(Opcode(first & 0x0F), data[: -len(_TAIL)], rsv1=True)
-        allowance.use(time.monotonic() - began)
+        allowance.use(allowance.clock() - began)
         if not self._keeps_context:
             if len(encoded) > len(frame):
                 encoded = frame
