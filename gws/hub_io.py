@@ -117,7 +117,7 @@ class HubIO:
         self.slots = HubSlots(hub.loop)
         self.deflaters: dict[tuple[Compression, int], Deflater] = {}
         """Those that connections without context takeover share, by window bits."""
-        self.compressing = Allowance(COMPRESSING, self._renew_soon, time.monotonic)
+        self.compressing = Allowance(COMPRESSING, time.monotonic, self._renew_soon)
         self._renewal = hub.loop.timer(0)
         self.sent = 0
         """Bytes that the kernel has taken since the hub last looked at the sockets, or has flushed."""

@@ -147,7 +147,7 @@ def serving_others(server: Server) -> Iterator[Witness]:
     with Witness(server) as witness:
         yield witness
     assert float(server.get("/longest")) < 0.1
-    witness.assert_is_served(1)
+    witness.assert_is_served(2)
 
 
 # What messages become

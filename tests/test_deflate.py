@@ -502,7 +502,7 @@ def test_a_message_over_half_a_mebibyte_is_sent_as_it_is() -> None:
 
 def test_what_comes_when_the_time_is_used_up_is_sent_as_it_is_and_disturbs_nothing() -> None:
     uses: list[None] = []
-    allowance = Allowance(1e-9, lambda: uses.append(None), time.monotonic)
+    allowance = Allowance(1e-9, time.monotonic, lambda: uses.append(None))
     first, second = Deflater(Compression(), DEFAULT, allowance), Deflater(Compression(), DEFAULT, allowance)
     data = encode_text("once more " * 20)
     frames = [first.encode(data)]

@@ -119,18 +119,13 @@ class Allowance:
 
     Args:
         seconds: how long, before `renew` is called.
+        clock: tells the time, in seconds.
         on_use: called as soon as some of it is used.
-        clock: tells the time, in seconds; without one, none passes.
     """
 
     __slots__ = ("_on_use", "clock", "seconds", "used")
 
-    def __init__(
-        self,
-        seconds: float = math.inf,
-        on_use: Callable[[], object] = lambda: None,
-        clock: Callable[[], float] = lambda: 0.0,
-    ) -> None:
+    def __init__(self, seconds: float, clock: Callable[[], float], on_use: Callable[[], object]) -> None:
         self.seconds = seconds
         self.clock = clock
         self.used = 0.0
@@ -145,6 +140,10 @@ class Allowance:
     def renew(self) -> None:
         """All of it is there again."""
         self.used = 0.0
+
+
+_UNLIMITED: Final = Allowance(math.inf, float, bool)
+"""That of a compressor which holds up nobody but its caller."""
 
 
 class Deflater:
@@ -168,9 +167,9 @@ class Deflater:
     )
 
     def __init__(
-        self, compression: Compression, agreement: Agreement, allowance: Allowance | None = None
+        self, compression: Compression, agreement: Agreement, allowance: Allowance = _UNLIMITED
     ) -> None:
-        self._allowance = allowance or Allowance()
+        self._allowance = allowance
         self._compression = compression
         self._bits = agreement.server_max_window_bits
         self._keeps_context = not agreement.server_no_context_takeover
