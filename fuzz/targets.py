@@ -10,6 +10,7 @@ from gws.protocol import handshake
 from gws.protocol.deflate import Agreement, Compression, Inflater
 from gws.protocol.frames import FrameReader, Opcode
 from gws.protocol.messages import Message, MessageReader
+from gws.protocol.origins import check_origin
 
 MAX_MESSAGE_SIZE: Final = 2000
 """Bytes."""
@@ -113,9 +114,7 @@ def shake_hands(data: bytes) -> None:
     refusal: HandshakeRefusedError | None = None
     accepted = handshake.Accepted([], None, None)
     try:
-        handshake.check_origin(
-            dict(headers).get("Origin", "null"), "https://a.example", ["https://*.b.example"]
-        )
+        check_origin(dict(headers).get("Origin", "null"), "https://a.example", ["https://*.b.example"])
         accepted = handshake.accept(
             "GET", "HTTP/1.1", headers, subprotocols=["chat.v2", "chat.v1"], compression=Compression()
         )

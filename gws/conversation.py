@@ -23,6 +23,7 @@ from .printable import printable
 from .protocol import handshake
 from .protocol.frames import ABNORMAL, GOING_AWAY, INTERNAL_ERROR, POLICY_VIOLATION, encode_text
 from .protocol.messages import Message
+from .protocol.origins import check_origin
 from .registry import registry
 from .settings import Settings
 from .states import FAILED, LOST, OURS
@@ -405,7 +406,7 @@ def _accept_handshake(settings: Settings, upgrade: Upgrade) -> handshake.Accepte
     if origin is not None:
         # Not `host_url`, which spells an international domain as people do, and the Origin does not.
         own = f"{request.scheme}://{request.headers.get('Host', '')}"
-        handshake.check_origin(origin, own, settings.allowed_origins)
+        check_origin(origin, own, settings.allowed_origins)
     return accepted
 
 

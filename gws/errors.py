@@ -14,6 +14,10 @@ class GwsError(Exception):
     """What every exception of gws is."""
 
 
+class ConfigurationError(GwsError):
+    """The application cannot run as it is configured: the server ends at its start, with the message."""
+
+
 class ProtocolError(GwsError):
     """The peer broke RFC 6455: the connection fails with `code`.
 

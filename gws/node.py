@@ -27,6 +27,9 @@ class HasBackplane(Endpoint, Protocol):
     def backplane_url(self) -> str | None:
         """The URL that it is configured with; None for whatever suits the server."""
 
+    def check_settings(self) -> None:
+        """Raise a `ConfigurationError` if it cannot work as it is configured now."""
+
     def forget_cluster(self) -> None:
         """This is another process now: ask `cluster_of` again."""
 
@@ -88,7 +91,8 @@ def begin(is_multiprocess: bool, announce: bool = True, application: object = No
         application: the WSGI application that is served, as far as that is known.
 
     Raises:
-        BackplaneError: a URL is none, or takes what there is not; or two endpoints have one name.
+        ConfigurationError: an endpoint has a setting that could not work.
+        BackplaneError: a URL is none, or needs what there is not; or two endpoints have one name.
     """
     global _is_multiprocess, _io, _is_over
     # Also in the only process, which shows in development what several could not tell apart.
@@ -101,6 +105,7 @@ def begin(is_multiprocess: bool, announce: bool = True, application: object = No
     for url in {url for _, url in endpoints}:
         _check_names(url)
     for endpoint, url in endpoints:
+        endpoint.check_settings()
         _join(endpoint, url)
     for cluster in _clusters.values():
         cluster.start()

@@ -24,7 +24,7 @@ from .http_body import PIECE_SIZE, Body, Patience, Turn
 from .http_head import BadHeadError
 from .hub_io import counters
 from .printable import printable
-from .settings import from_config
+from .settings import from_final_config
 from .upgrade import ENVIRON_KEY, Upgrade, Upgraded
 
 logger = logging.getLogger("gws")
@@ -323,7 +323,7 @@ class UpgradeServer(WSGIServer):
         self, listener: Any, application: Any, keepalive: float | None = None, **options: Any
     ) -> None:
         super().__init__(listener, application=application, **options)
-        settings = from_config(application.config if isinstance(application, Flask) else {}, {})
+        settings = from_final_config(application.config if isinstance(application, Flask) else {}, {})
         self.handshake_timeout = settings.handshake_timeout
         self.max_head_size = settings.max_head_size
         self.keepalive_timeout = self.handshake_timeout if keepalive is None else keepalive

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import gevent
 
 from . import going_away, node, patching
-from .backplane.contract import BackplaneError
+from .errors import ConfigurationError
 from .serve_options import ServeOptions, check_address, check_options
 from .server import UpgradeServer, WebSocketHandler
 from .tls import make_context
@@ -60,11 +60,11 @@ def start_server(app: Any, host: str, port: int, options: ServeOptions) -> Upgra
     """Return a server that listens, in the caller's hub; arguments and errors are those of `serve`."""
     check_options(options)
     check_address(host, port)
-    server = _make_server(app, host, port, options)
     try:
+        server = _make_server(app, host, port, options)
         node.begin(is_multiprocess=False, application=app)
         node.check()
-    except BackplaneError as error:
+    except ConfigurationError as error:
         sys.exit(f"gws: {error}")
     try:
         server.start()

@@ -10,7 +10,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from .errors import ConfigurationError
 from .protocol.deflate import Compression
+from .protocol.origins import parse_allowed
 
 logger = logging.getLogger("gws")
 
@@ -43,8 +45,8 @@ class Settings:
             lost. 20 lets a telephone change networks.
         close_timeout: seconds for the peer to answer a Close and to take what was sent before it. 5 is half of
             what clients wait, so the server, which should, is the first to close (RFC 6455 §7.1.1).
-        allowed_origins: web pages of other origins that may connect: "https://app.example", patterns such as
-            "https://*.example", or "*". Empty: pages of the same origin only, since a browser sends its cookies
+        allowed_origins: web pages of other origins that may connect: "https://app.example", "https://*.app.example"
+            for all hosts below that, or "*". Empty: pages of the same origin only, since a browser sends its cookies
             to any page's WebSocket (RFC 6455 §10.2).
         subprotocols: those that the endpoint speaks, the best first; `ws.subprotocol` is the one that a client has
             in common with it (RFC 6455 §1.9).
@@ -76,7 +78,10 @@ class Settings:
         for name in ("allowed_origins", "subprotocols"):
             value = getattr(self, name)
             if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
-                raise TypeError(f"{name} is a list of strings, not {value!r}")
+                advice = f": write [{value!r}]" if isinstance(value, str) else ""
+                raise TypeError(f"{name} is a list of strings, not {value!r}{advice}")
+        for origin in self.allowed_origins:
+            parse_allowed(origin)
         for subprotocol in self.subprotocols:
             if not _TOKEN.fullmatch(subprotocol):
                 raise ValueError(f"{subprotocol!r} is not the name of a subprotocol")
@@ -120,6 +125,18 @@ def from_config(config: Mapping[str, Any], arguments: Mapping[str, Any]) -> Sett
     if isinstance(values.get("compression"), bool):
         values["compression"] = Compression() if values["compression"] else None
     return Settings(**values)
+
+
+def from_final_config(config: Mapping[str, Any], arguments: Mapping[str, Any]) -> Settings:
+    """Return the same for a server that starts, when nobody changes the configuration any more.
+
+    Raises:
+        ConfigurationError: a value could not work.
+    """
+    try:
+        return from_config(config, arguments)
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(str(error)) from None
 
 
 def check_arguments(arguments: Mapping[str, Any]) -> None:

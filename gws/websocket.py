@@ -25,7 +25,7 @@ from .printable import printable
 from .protocol.frames import check_close
 from .protocol.messages import Message
 from .refusal import answer, answer_as_view, install
-from .settings import Settings, check_arguments, from_config
+from .settings import Settings, check_arguments, from_config, from_final_config
 from .upgrade import find_upgrade
 
 logger = logging.getLogger("gws")
@@ -232,6 +232,15 @@ class WebSocket:
             self._backplane or config.get("GWS_BACKPLANE_URL") or os.environ.get("GWS_BACKPLANE_URL") or None
         )
 
+    def check_settings(self) -> None:
+        """Refuse what the application's configuration has become since the endpoint was made.
+
+        Raises:
+            ConfigurationError: it could not work.
+        """
+        if self._app is not None:
+            from_final_config(self._app.config, self._arguments)
+
     def forget_cluster(self) -> None:
         """This is another process now, or has ended: the next message finds a cluster anew."""
         self._cluster = None
@@ -244,6 +253,7 @@ class WebSocket:
         self._belong_to(state.app)
 
     def _belong_to(self, app: Flask) -> None:
+        from_config(app.config, self._arguments)
         names.declare(app, self)
         self._app = app
 

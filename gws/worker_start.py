@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import gevent
 
 from . import going_away, gunicorn_log, node, patching
-from .backplane.contract import BackplaneError
+from .errors import ConfigurationError
 
 if TYPE_CHECKING:
     from gunicorn.workers.ggevent import GeventWorker
@@ -42,7 +42,7 @@ def begin(worker: GeventWorker) -> None:
         application = getattr(worker, "wsgi", None)
         node.begin(worker.cfg.workers > 1, announce=is_first, application=application)
         node.check()
-    except BackplaneError as error:
+    except ConfigurationError as error:
         from gunicorn.arbiter import Arbiter
 
         worker.log.critical("%s", error)

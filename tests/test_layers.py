@@ -23,6 +23,7 @@ _LAYERS = (
     "protocol.deflate",
     "protocol.messages",
     "protocol.handshake",
+    "protocol.origins",
     "settings",
     "ids",
     "query_params",

@@ -31,7 +31,7 @@ SIZES = [name for name in NUMBERS if name.startswith("max_")]
 TIMES = [name for name in NUMBERS if name not in SIZES]
 LISTS = [name for name, default in DEFAULTS.items() if default == ()]
 OTHERS: dict[str, tuple[Any, Any]] = {
-    "allowed_origins": (["a"], ["b"]),
+    "allowed_origins": (["https://a.example"], ["https://b.example"]),
     "subprotocols": (["a"], ["b"]),
     "compression": (Compression(level=1), Compression(level=2)),
 }
@@ -133,7 +133,7 @@ def test_only_pings_may_be_none(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", LISTS)
-@pytest.mark.parametrize("value", [(), [], ["a"], ("*", "null")])
+@pytest.mark.parametrize("value", [(), [], ["*"], ("*", "null")])
 def test_some_are_lists(name: str, value: list[str] | tuple[str, ...]) -> None:
     assert getattr(from_config({}, {name: value}), name) == value
     assert getattr(from_config({f"GWS_{name.upper()}": value}, {}), name) == value
@@ -142,8 +142,19 @@ def test_some_are_lists(name: str, value: list[str] | tuple[str, ...]) -> None:
 @pytest.mark.parametrize("name", LISTS)
 @pytest.mark.parametrize("value", ["https://a.example", "*", "", None, 5, b"*", [b"*"], [None]])
 def test_what_is_no_list_of_strings_is_refused(name: str, value: object) -> None:
-    with pytest.raises(TypeError, match=f"{name} is a list of strings"):
+    with pytest.raises(TypeError, match=f"{name} is a list of strings") as refusal:
         from_config({}, {name: value})
+    assert str(refusal.value).endswith(f": write [{value!r}]") is isinstance(value, str)
+
+
+@pytest.mark.parametrize("origins", [["ok.example"], ["https://ok.example", "https://ok.example/"]])
+def test_an_origin_that_would_let_in_nobody_is_refused(origins: list[str]) -> None:
+    for config, arguments in (
+        ({}, {"allowed_origins": origins}),
+        ({"GWS_ALLOWED_ORIGINS": tuple(origins)}, {}),
+    ):
+        with pytest.raises(ValueError, match=r"allowed_origins: .* write 'https://ok.example'"):
+            from_config(config, arguments)
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a,b", "ü", "a\n", '"a"', "a/b"])

@@ -5,10 +5,10 @@ from __future__ import annotations
 import abc
 from collections.abc import Callable
 
-from ..errors import GwsError
+from ..errors import ConfigurationError
 
 
-class BackplaneError(GwsError):
+class BackplaneError(ConfigurationError):
     """The backplane cannot work as it is configured; the message names the URL without its password."""
 
 

@@ -1,18 +1,16 @@
 """The opening handshake (RFC 6455 §4.2): an upgrade request in, the 101's head or a refusal out.
 
 The checks and the answer are those of the `websockets` package; what is decided here is what it leaves to its
-user: which browser origins are welcome, whether a client must speak one of our subprotocols, and the status that
-tells an old client which version to speak.
+user: whether a client must speak one of our subprotocols, and the status that tells an old client which version to
+speak.
 """
 
 from __future__ import annotations
 
-import fnmatch
 import logging
 import re
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
-from urllib.parse import urlsplit
 
 from websockets.datastructures import Headers
 from websockets.exceptions import InvalidHandshake, NegotiationError
@@ -44,8 +42,6 @@ _OFFERS = (
     "sec-websocket-protocol",
     "sec-websocket-extensions",
 )
-
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class Accepted(NamedTuple):
@@ -160,40 +156,3 @@ def encode_response(headers: Iterable[tuple[str, str]]) -> bytes:
     """The head of the 101 response as it goes on the wire."""
     lines = [f"{name}: {value}\r\n" for name, value in headers]
     return ("HTTP/1.1 101 Switching Protocols\r\n" + "".join(lines) + "\r\n").encode("latin-1")
-
-
-def check_origin(origin: str, own: str, allowed: Sequence[str]) -> None:
-    """Let in the pages that may connect (RFC 6455 §10.2).
-
-    Args:
-        origin: the request's Origin header.
-        own: this server as the client addressed it, such as "https://example.org".
-        allowed: further origins; `*` and `?` in them match as in file names, "*" alone lets everybody in.
-
-    Raises:
-        HandshakeRefusedError: 403, and the message names the origin and the setting.
-    """
-    if _normal(origin) == _normal(own):
-        return
-    if not any(_matches(_normal(origin), pattern) for pattern in allowed):
-        raise HandshakeRefusedError(
-            403,
-            f"origin '{printable(origin)}' may not connect to {printable(own)}: "
-            "GWS_ALLOWED_ORIGINS does not list it",
-        )
-
-
-def _matches(origin: str, pattern: str) -> bool:
-    # Brackets stand around IPv6 addresses, not around characters to choose from.
-    return fnmatch.fnmatchcase(origin, _normal(pattern).replace("[", "[[]"))
-
-
-def _normal(origin: str) -> str:
-    """An origin in lower case without its scheme's default port (RFC 6454 §4)."""
-    origin = origin.lower()
-    try:
-        parts = urlsplit(origin)
-        default = parts.port is not None and parts.port == _DEFAULT_PORTS.get(parts.scheme)
-    except ValueError:
-        return origin
-    return origin.rpartition(":")[0] if default else origin
