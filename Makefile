@@ -19,7 +19,7 @@ COMPILED_TESTS := $(patsubst %,tests/test_%.py,async_batches backpressure bad_fr
 	disconnects fairness fragments frame_reader frames fuzz_corpus gevent_traps handler_errors keepalive message_limits messages \
 	returns second_opinion sending slow_clients text)
 
-.PHONY: run test lint types pytest compiled coverage browser nginx node compiler bench bench-quick bench-fan-out compliance \
+.PHONY: run test lint types pytest compiled outages coverage browser nginx node compiler bench bench-quick bench-fan-out compliance \
 	fuzz package clean
 
 run: $(VENV)/.installed
@@ -42,6 +42,10 @@ compiled: $(VENV)/.installed-for-tests
 	@if $(BIN)/python -c "import gws; exit(not gws.is_compiled)"; \
 	then GWS_PURE_PYTHON= $(PYTEST) $(COMPILED_TESTS); \
 	else echo "The compiled modules are not tested: to build them takes a C compiler and Python's headers."; fi
+
+# Valkey is killed under idle workers, a hundred times.
+outages: $(VENV)/.installed-for-tests
+	OUTAGES=50 $(BIN)/python -m pytest tests/test_engine_outages.py -k idle
 
 # The tests, half as long again, and the branches that they do not take.
 coverage: $(VENV)/.installed-for-tests browser nginx node

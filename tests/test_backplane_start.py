@@ -255,7 +255,7 @@ def test_serve_says_in_one_line_what_is_wrong_with_the_url(
     url, reason, shown = (part.format(**ports) for part in BAD_URLS[bad])
     done = run([sys.executable, str(write_program(tmp_path))], url)
     assert done.returncode == 1, done.stdout
-    (line,) = [line for line in done.stdout.splitlines() if "is away" not in line]
+    (line,) = [line for line in done.stdout.splitlines() if "unreachable" not in line]
     assert line.startswith("gws: ")
     assert shown in line
     assert reason in line
@@ -354,7 +354,7 @@ def test_a_redis_that_is_not_there_yet_is_waited_for_while_the_server_serves(
     for server in (one, two):
         assert server.get("/readyz") == "False"
         assert time.monotonic() - began < 5
-        wait_for(lambda server=server: "is away" in server.log(), "a line")  # type: ignore[misc]
+        wait_for(lambda server=server: "unreachable" in server.log(), "a line")  # type: ignore[misc]
     with RawClient(one, "/chat") as near, RawClient(two, "/chat") as far:
         one.get("/broadcast")
         assert near.read_text() == "hello"
@@ -364,7 +364,7 @@ def test_a_redis_that_is_not_there_yet_is_waited_for_while_the_server_serves(
             two.get("/broadcast")
             assert near.read_text() == "hello"
             for server in (one, two):
-                (away,) = [line for line in server.log().splitlines() if "is away" in line]
+                (away,) = [line for line in server.log().splitlines() if "unreachable" in line]
                 assert f"redis://:***@127.0.0.1:{port}" in away
                 assert SECRET not in server.log()
         assert far.read_text() == "hello"

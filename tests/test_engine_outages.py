@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 import socket
 import threading
 import time
@@ -24,6 +25,8 @@ PAUSE = 2.5
 """Seconds for which a busy machine may keep any of the processes from running."""
 INTERVAL = 0.002
 """Seconds between the messages of a stream."""
+ROUNDS = int(os.environ.get("OUTAGES", "4"))
+"""Times that an engine is killed under idle workers; `make outages` does it more often."""
 SENT = ("published", "unconfirmed", "dropped")
 HEARD = ("received", "lost")
 
@@ -173,8 +176,8 @@ def go_through(
     traffic.wait_for_flow()
     missing = traffic.end()
     for control in traffic.controls:
-        assert lines_of(server, start, control.process, "is away") == 1, server.log()[start:]
-        assert lines_of(server, start, control.process, "is back") == 1, server.log()[start:]
+        assert lines_of(server, start, control.process, "unreachable") == 1, server.log()[start:]
+        assert lines_of(server, start, control.process, "reconnected") == 1, server.log()[start:]
     assert "Traceback" not in server.log()[start:]
     return missing
 
@@ -205,11 +208,49 @@ def test_a_moment_without_an_answer_is_no_outage(valkey: Valkey, server: Server)
     valkey.thaw()
     traffic.wait_for_flow()
     assert traffic.end() == [0, 0]
-    assert "away" not in server.log()[start:]
+    assert "unreachable" not in server.log()[start:]
+
+
+def grown(control: Client, before: dict[Client, dict[str, Any]], counter: str) -> int:
+    """By how much a counter has gone up."""
+    return int(control.state().get(counter, 0) - before[control].get(counter, 0))
+
+
+def test_idle_workers_know_at_once_that_the_engine_was_killed_and_lose_nothing_once_they_are_ready(
+    valkey: Valkey, server: Server
+) -> None:
+    """Nobody writes: what has been killed is to be seen by who reads, on either of a worker's links."""
+    clients = connect_everywhere(server, 2)
+    wait_until_acquainted(clients)
+    one, two = one_of_each(clients)
+    for number, (speaker, listener) in enumerate([(one, two), (two, one)] * ROUNDS):
+        start = len(server.log())
+        before = {control: control.state() for control in (one, two)}
+        valkey.kill()
+        for control in (one, two):
+            wait_for(lambda: not control.state()["ready"], "the worker to see that")  # noqa: B023
+        valkey.start()
+        wait_for(lambda: speaker.state()["ready"], "the worker to be ready")  # noqa: B023
+        speaker.ask("broadcast", f"{number} at once")
+        assert listener.hear(f"{number} at once") == []
+        wait_for(lambda: listener.state()["ready"], "the other to be ready")  # noqa: B023
+        listener.ask("broadcast", f"{number} in return")
+        # Its own clients have heard the first one too.
+        assert speaker.hear(f"{number} in return") == [f"{number} at once"]
+        listener.hear(f"{number} in return")
+        for sender, hearer in ((one, two), (two, one)):
+            log = server.log()[start:]
+            assert lines_of(server, start, sender.process, "unreachable") == 1, log
+            assert lines_of(server, start, sender.process, "reconnected") == 1, log
+            # A heartbeat that was under way when the engine was killed, if there was one.
+            assert grown(hearer, before, "lost") <= grown(sender, before, "unconfirmed") <= 1
+            assert grown(sender, before, "dropped") == 0
+    for client in clients:
+        client.drop()
 
 
 class Proxy:
-    """Passes bytes on between nodes and an engine, until it is told to swallow what the engine says to subscribers.
+    """Passes bytes on between nodes and an engine, until it is told to swallow them, or to hang up.
 
     Args:
         port: the engine's.
@@ -220,7 +261,10 @@ class Proxy:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
         self._sockets: list[socket.socket] = []
+        self._engines: dict[socket.socket, socket.socket] = {}
+        """Of each node's end, the engine's."""
         self._subscribers: set[socket.socket] = set()
+        """The engine's ends of those that listen."""
         self._deaf: set[socket.socket] = set()
         self._start(self._accept)
 
@@ -228,6 +272,17 @@ class Proxy:
         """Let the present subscribers hear nothing any more, though their connections stay; how many they are."""
         self._deaf = set(self._subscribers)
         return len(self._deaf)
+
+    def swallow(self) -> None:
+        """Pass nothing on any more of what comes by the present connections, and leave them as they are."""
+        self._deaf = set(self._sockets)
+
+    def hang_up_on_publishers(self) -> None:
+        """End the connections to nodes that do not subscribe."""
+        for node, engine in tuple(self._engines.items()):
+            if engine not in self._subscribers:
+                node.shutdown(socket.SHUT_RDWR)
+                del self._engines[node]
 
     def close(self) -> None:
         """End everything."""
@@ -249,6 +304,7 @@ class Proxy:
             engine = socket.create_connection(("127.0.0.1", self._engine), DEADLINE)
             engine.settimeout(None)
             self._sockets += (node, engine)
+            self._engines[node] = engine
             self._start(self._pass_on, node, engine)
             self._start(self._pass_on, engine, node)
 
@@ -280,8 +336,8 @@ def test_a_subscriber_that_has_gone_deaf_is_noticed_and_hears_again(
         deafened = time.monotonic()
         for number in range(10):
             speaker.ask("broadcast", f"into deaf ears {number}")
-        server.wait_for_log("is away")
-        server.wait_for_log("is back")
+        server.wait_for_log("unreachable")
+        server.wait_for_log("reconnected")
         assert time.monotonic() - deafened < 10
         assert listener.state()["ready"] is True
         speaker.ask("broadcast", "last")
@@ -289,7 +345,60 @@ def test_a_subscriber_that_has_gone_deaf_is_noticed_and_hears_again(
         assert 10 <= listener.counter("lost") - lost <= 15, "with some heartbeats"
         assert speaker.ask("send_to", listener.id, "you") is True
         listener.hear("you")
-        assert (server.log().count("is away"), server.log().count("is back")) == (1, 1)
+        assert (server.log().count("unreachable"), server.log().count("reconnected")) == (1, 1)
+        speaker.drop()
+        listener.drop()
+        proxy.close()
+
+
+def wait_for_heartbeat(control: Client) -> None:
+    """Wait for the next, behind which nothing is under way for two seconds."""
+    published = control.counter("published")
+    wait_for(lambda: control.counter("published") > published, "a heartbeat")
+
+
+def test_a_publisher_that_is_hung_up_on_knows_at_once_and_loses_nothing(
+    tmp_path: Path, start_server: StartServer
+) -> None:
+    with Valkey(tmp_path) as valkey:
+        listener = Client(start_server(source_for(valkey.url)))
+        proxy = Proxy(valkey.port)
+        server = start_server(source_for(f"redis://127.0.0.1:{proxy.port}"))
+        speaker = Client(server)
+        wait_until_acquainted([speaker, listener])
+        for number in range(1, 6):
+            proxy.hang_up_on_publishers()
+            wait_for(lambda: server.log().count("unreachable") == number, "it to be noticed")  # noqa: B023
+            speaker.ask("broadcast", f"{number}")
+            assert listener.hear(f"{number}") == []
+            wait_for(lambda: speaker.state()["ready"], "it to be ready")
+            assert server.log().count("reconnected") == number
+            wait_for_heartbeat(speaker)
+        # Who notices by what is lost has lost something each time; an answer may have been under way by chance.
+        assert listener.counter("lost") <= speaker.counter("unconfirmed") <= 2
+        speaker.drop()
+        listener.drop()
+        proxy.close()
+
+
+def test_connections_that_are_forgotten_on_the_way_are_one_outage(
+    tmp_path: Path, start_server: StartServer
+) -> None:
+    """Such as by a firewall: nobody hangs up, each link has its own deadline, and new connections are fine."""
+    with Valkey(tmp_path) as valkey:
+        proxy = Proxy(valkey.port)
+        server = start_server(source_for(f"redis://127.0.0.1:{proxy.port}"))
+        listener = Client(start_server(source_for(valkey.url)))
+        speaker = Client(server)
+        wait_until_acquainted([speaker, listener])
+        proxy.swallow()
+        server.wait_for_log("unreachable")
+        wait_for(lambda: speaker.state()["ready"], "it to be ready")
+        speaker.ask("broadcast", "here again")
+        assert listener.hear("here again") == []
+        assert speaker.ask("send_to", listener.id, "you") is True
+        listener.hear("you")
+        assert (server.log().count("unreachable"), server.log().count("reconnected")) == (1, 1)
         speaker.drop()
         listener.drop()
         proxy.close()

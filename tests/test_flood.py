@@ -257,7 +257,7 @@ def test_what_comes_faster_than_a_node_can_deliver_is_late_and_it_says_so(
         wait_for(flood_until_it_says_so, "the node to say that it is behind")
         wait_for(lambda: all(one.count == sent for one in counting), "what was sent to arrive")
         wait_for(lambda: "in time again" in nodes[1].log()[log:], "the node to say that it has caught up")
-    assert "is away" not in nodes[1].log()[log:]
+    assert "unreachable" not in nodes[1].log()[log:]
     assert nodes[1].peak_memory() - size < MAX_GROWTH
 
 
@@ -277,7 +277,7 @@ def test_a_node_that_hears_nothing_for_a_while_is_cut_off_and_counts_what_it_has
             engine.flood(1, count - 1, text)
         finally:
             os.kill(there.process, signal.SIGCONT)
-        wait_for(lambda: "is back" in nodes[1].log()[log:], "the node to be back")
+        wait_for(lambda: "reconnected" in nodes[1].log()[log:], "the node to be back")
         engine.say(count, text)
         wait_for(lambda: grown(there, before, "received", "lost") > count, "the rest to be counted")
         lost = grown(there, before, "lost")
@@ -286,7 +286,7 @@ def test_a_node_that_hears_nothing_for_a_while_is_cut_off_and_counts_what_it_has
         wait_for(
             lambda: 0 <= member.count + lost - (count + 1) <= 5, "what was sent to have arrived or be counted"
         )
-    assert nodes[1].log()[log:].count("is away") == 1
+    assert nodes[1].log()[log:].count("unreachable") == 1
     assert nodes[1].peak_memory() - size < MAX_GROWTH
 
 

@@ -38,7 +38,7 @@ class Buffer:
         return len(self._messages)
 
     def attach(self) -> None:
-        """Make the calling greenlet's hub the one that `take` is called in."""
+        """Make the calling greenlet's hub the one that `wait` is called in."""
         self._io = get_hub_io()
         self._filled = Event()
 
@@ -57,25 +57,31 @@ class Buffer:
         if was_empty and self._io is not None and self._filled is not None:
             self._io.call(self._filled.set)
 
+    def wait(self) -> None:
+        """Wait until there is a message, or somebody calls `wake`. In a greenlet of the hub."""
+        assert self._filled is not None
+        self._filled.clear()
+        if not self._messages:
+            self._filled.wait()
+
+    def wake(self) -> None:
+        """Have whoever waits look at something else. In the hub."""
+        if self._filled is not None:
+            self._filled.set()
+
     def take(self, max_messages: int, max_size: int) -> list[tuple[str, bytes]]:
-        """Wait for a message, and take it with those behind it.
+        """Take the messages that are there, without waiting.
 
         Args:
             max_messages: how many to take at most.
             max_size: bytes after which to take no more.
         """
-        assert self._filled is not None
         taken: list[tuple[str, bytes]] = []
-        while not taken:
-            with self._lock:
-                size = 0
-                while self._messages and len(taken) < max_messages and size < max_size:
-                    message = self._messages.popleft()
-                    size += len(message[1])
-                    taken.append(message)
-                self._size -= size
-                if not taken:
-                    self._filled.clear()
-            if not taken:
-                self._filled.wait()
+        size = 0
+        with self._lock:
+            while self._messages and len(taken) < max_messages and size < max_size:
+                message = self._messages.popleft()
+                size += len(message[1])
+                taken.append(message)
+            self._size -= size
         return taken

@@ -70,5 +70,6 @@ class MemoryBackplane(Backplane):
 
     def _pass_on(self, receive: Callable[[str, bytes], None]) -> None:
         while True:
+            self._incoming.wait()
             for channel, data in self._incoming.take(_BATCH, _BATCH_SIZE):
                 receive(channel, data)

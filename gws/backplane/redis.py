@@ -12,6 +12,7 @@ from gevent import monkey
 
 from ..hub_io import counters
 from .contract import Backplane, BackplaneError
+from .redis_link import LinkState
 from .redis_listening import RedisListening
 from .redis_publishing import RedisPublishing
 from .redis_server import RedisServer
@@ -44,7 +45,7 @@ class RedisBackplane(Backplane):
 
     @property
     def is_ready(self) -> bool:
-        return self._publishing.is_up and self._listening.is_up
+        return self._publishing.state is self._listening.state is LinkState.UP
 
     @property
     def listening(self) -> int | None:
@@ -98,7 +99,9 @@ class RedisBackplane(Backplane):
 
     def close(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds
-        while self._publishing.is_up and (self._publishing.buffer or self._publishing.under_way):
+        while self._publishing.state is not LinkState.DOWN and (
+            self._publishing.buffer or self._publishing.under_way
+        ):
             if time.monotonic() > deadline:
                 break
             gevent.sleep(0.01)
@@ -117,12 +120,15 @@ class RedisBackplane(Backplane):
             self._receive(channel, data)
 
     def _tell(self, error: Exception | None) -> None:
-        """Say once that the server is away, and once that it is back."""
+        """Log once that the server is unreachable, and once that it is back."""
         if error is not None:
+            # What has cut off one link may have cut off the other, which would only see it when it next writes.
+            self._publishing.doubt()
+            self._listening.doubt()
             if not self._is_away and not (self._is_checking and isinstance(error, BackplaneError)):
                 self._is_away = True
                 logger.error(
-                    "the backplane %s is away, and messages reach this process's own connections only: %s",
+                    "backplane %s unreachable (%s); broadcasts stay in this process until it is back",
                     self._server.url,
                     self._server.reason(error),
                 )
@@ -130,7 +136,7 @@ class RedisBackplane(Backplane):
             self._is_away = False
             counters["backplane_reconnects"] += 1
             logger.warning(
-                "the backplane %s is back; since the start %d messages to it found no room, %d may be lost",
+                "backplane %s reconnected; %d messages dropped, %d unconfirmed since start",
                 self._server.url,
                 self._publishing.buffer.dropped,
                 self._publishing.unconfirmed,

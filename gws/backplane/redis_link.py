@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import enum
 import logging
 from collections.abc import Callable
 from typing import Any, Final
@@ -21,6 +22,16 @@ _BACKOFF: Final = EqualJitterBackoff(cap=2.0, base=0.1)
 """Seconds between attempts: a server that is back is found within two, and a thousand nodes do not come at once."""
 
 
+class LinkState(enum.Enum):
+    """How much is known of a link."""
+
+    DOWN = enum.auto()
+    """It has no connection, or one on which the server has not answered yet."""
+    DOUBTED = enum.auto()
+    """It has one, of which something suggests that it is lost: the server has been asked, and has not answered."""
+    UP = enum.auto()
+
+
 class RedisLink(abc.ABC):
     """One greenlet, and the connection that it uses.
 
@@ -30,8 +41,7 @@ class RedisLink(abc.ABC):
     """
 
     def __init__(self, server: RedisServer, tell: Callable[[Exception | None], None]) -> None:
-        self.is_up = False
-        """Whether it can be used."""
+        self.state = LinkState.DOWN
         self.first_attempt: AsyncResult[Exception | None] = AsyncResult()
         """What became of it."""
         self._server = server
@@ -55,6 +65,16 @@ class RedisLink(abc.ABC):
         if self._greenlet is not None:
             self._greenlet.kill(block=False)
 
+    def doubt(self) -> None:
+        """Have the server show that it is still there: the link counts as up again when it has. In the hub."""
+        if self.state is not LinkState.DOWN:
+            self.state = LinkState.DOUBTED
+            self._ask()
+
+    @abc.abstractmethod
+    def _ask(self) -> None:
+        """Have the link's greenlet send a ping soon, which ends in `_come_up` or in the loss of the connection."""
+
     @abc.abstractmethod
     def _use(self, connection: Any) -> None:
         """Use a new connection until it is lost.
@@ -64,7 +84,7 @@ class RedisLink(abc.ABC):
         """
 
     def _come_up(self) -> None:
-        self.is_up = True
+        self.state = LinkState.UP
         self._tell(None)
         self.first_attempt.set(None)
 
@@ -84,7 +104,7 @@ class RedisLink(abc.ABC):
                     failures = 0
                     self._use(connection)
                 finally:
-                    self.is_up = False
+                    self.state = LinkState.DOWN
                     connection.disconnect()
             except (RedisError, BackplaneError, OSError) as error:
                 self._fail(error)

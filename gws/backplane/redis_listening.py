@@ -12,7 +12,7 @@ import gevent
 from gevent.event import Event
 from redis.exceptions import RedisError
 
-from .redis_link import RedisLink
+from .redis_link import LinkState, RedisLink
 from .redis_server import RedisServer
 
 logger = logging.getLogger("gws")
@@ -54,6 +54,9 @@ class RedisListening(RedisLink):
         asked for again."""
         self._awaited: dict[str, Event] = {}
         self._wake = Event()
+        self._next_probe = 0.0
+        self._doubted_at = 0.0
+        """What the server answers to a ping of before says nothing."""
         self._is_late = False
 
     def subscribe(self, channel: str) -> None:
@@ -69,7 +72,7 @@ class RedisListening(RedisLink):
 
     def wait_subscribed(self, channel: str, seconds: float) -> bool:
         """Wait until the server has confirmed a channel; at once False while it is away."""
-        if self.is_up and channel in self._wanted and not self._is_heard(channel):
+        if self.state is not LinkState.DOWN and channel in self._wanted and not self._is_heard(channel):
             self._awaited.setdefault(channel, Event()).wait(seconds)
         return self._is_heard(channel)
 
@@ -78,6 +81,11 @@ class RedisListening(RedisLink):
 
     def _change(self, channel: str) -> None:
         self._changed[channel] = None
+        self._wake.set()
+
+    def _ask(self) -> None:
+        self._doubted_at = time.monotonic()
+        self._next_probe = 0.0
         self._wake.set()
 
     def _use(self, connection: Any) -> None:
@@ -95,7 +103,7 @@ class RedisListening(RedisLink):
             self._awaited.clear()
 
     def _write(self, connection: Any, reader: Any) -> None:
-        next_probe = 0.0
+        self._next_probe = 0.0
         try:
             while True:
                 while self._changed:
@@ -103,12 +111,12 @@ class RedisListening(RedisLink):
                     for at in range(0, len(changed), _BATCH):
                         self._write_changes(connection, changed[at : at + _BATCH])
                 now = time.monotonic()
-                if now >= next_probe:
-                    next_probe = now + PROBE_INTERVAL
+                if now >= self._next_probe:
+                    self._next_probe = now + PROBE_INTERVAL
                     connection.send_command("PING", repr(now), check_health=False)
                 self._wake.clear()
                 if not self._changed:
-                    self._wake.wait(max(next_probe - now, 0))
+                    self._wake.wait(max(self._next_probe - now, 0))
         except (RedisError, OSError) as error:
             gevent.kill(reader, error)
 
@@ -135,7 +143,7 @@ class RedisListening(RedisLink):
             elif kind == b"subscribe":
                 self._confirm(rest[0].decode().removeprefix(self._prefix))
             elif kind == b"pong":
-                self._measure(time.monotonic() - float(rest[0]))
+                self._measure(float(rest[0]))
             now = time.monotonic()
             if now - turn > TURN:
                 # Not 0, which may resume before the sockets are polled.
@@ -155,9 +163,14 @@ class RedisListening(RedisLink):
         if event is not None:
             event.set()
 
-    def _measure(self, delay: float) -> None:
-        """Say so when this process falls behind what the others send, and when it has caught up."""
-        if not self.is_up:
+    def _measure(self, asked: float) -> None:
+        """Say so when this process falls behind what the others send, and when it has caught up.
+
+        Args:
+            asked: when the ping was sent that has been answered.
+        """
+        delay = time.monotonic() - asked
+        if self.state is not LinkState.UP and asked >= self._doubted_at:
             # The server answers in order: it has confirmed everything that was asked for before.
             self._come_up()
         if delay > LATE and not self._is_late:

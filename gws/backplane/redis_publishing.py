@@ -11,8 +11,8 @@ import gevent
 from ..hub_io import counters
 from .buffer import Buffer
 from .channels import ALL
-from .redis_link import RedisLink
-from .redis_server import RedisServer
+from .redis_link import LinkState, RedisLink
+from .redis_server import RedisServer, ping
 
 BATCH: Final = 500
 """Messages that are sent before their answers are read."""
@@ -22,6 +22,8 @@ RETURN_TIMEOUT: Final = 6.0
 """Seconds for the other nodes to be back too, after the server was away: an attempt of theirs may be under way, and be
 given up after `CONNECT_TIMEOUT`; then follows the longest pause between two."""
 _LOOK_INTERVAL: Final = 0.05
+_READ: Final = 1
+"""libev's event for a socket that can be read."""
 
 
 class RedisPublishing(RedisLink):
@@ -51,27 +53,52 @@ class RedisPublishing(RedisLink):
         self.buffer.attach()
         super().start()
 
+    def _ask(self) -> None:
+        self.buffer.wake()
+
     def _use(self, connection: Any) -> None:
         self._wait_for_audience(connection)
         self._come_up()
-        everyone = f"{self._server.prefix}{ALL}"
-        while True:
-            batch = self.buffer.take(BATCH, BATCH_SIZE)
-            self.under_way = len(batch)
+        # While it has nothing to send, the greenlet reads nothing, and would not see the server hang up.
+        watcher = gevent.get_hub().loop.io(connection._sock.fileno(), _READ)
+        try:
+            while True:
+                self._wait(watcher)
+                if self.state is LinkState.DOUBTED:
+                    # Before anything is taken out of the buffer, which would be lost with the connection.
+                    ping(connection)
+                    self._come_up()
+                self._publish(connection, self.buffer.take(BATCH, BATCH_SIZE))
+        finally:
+            watcher.stop()
+            watcher.close()
+
+    def _wait(self, watcher: Any) -> None:
+        """Wait for a message to send, or for a doubt: what comes unasked is the end, or nothing but TLS's own."""
+        if not self.buffer and self.state is not LinkState.DOUBTED:
+            watcher.start(self.doubt)
             try:
-                commands = [("PUBLISH", f"{self._server.prefix}{channel}", data) for channel, data in batch]
-                connection.send_packed_command(connection.pack_commands(commands), check_health=False)
-                for _, channel, _ in commands:
-                    heard = connection.read_response()
-                    self.under_way -= 1
-                    counters["backplane_published"] += 1
-                    if channel == everyone:
-                        self._audience = heard
+                self.buffer.wait()
             finally:
-                if self.under_way:
-                    counters["backplane_unconfirmed"] += self.under_way
-                    self.unconfirmed += self.under_way
-                    self.under_way = 0
+                watcher.stop()
+
+    def _publish(self, connection: Any, batch: list[tuple[str, bytes]]) -> None:
+        everyone = f"{self._server.prefix}{ALL}"
+        self.under_way = len(batch)
+        try:
+            commands = [("PUBLISH", f"{self._server.prefix}{channel}", data) for channel, data in batch]
+            connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+            for _, channel, _ in commands:
+                heard = connection.read_response()
+                self.under_way -= 1
+                counters["backplane_published"] += 1
+                if channel == everyone:
+                    self._audience = heard
+        finally:
+            if self.under_way:
+                counters["backplane_unconfirmed"] += self.under_way
+                self.unconfirmed += self.under_way
+                self.under_way = 0
 
     def _wait_for_audience(self, connection: Any) -> None:
         """Keep what has waited until as many nodes listen as before the server went away."""

@@ -89,10 +89,7 @@ class RedisServer:
         connection = self._make_connection()
         try:
             connection.connect()
-            connection.send_command("PING", check_health=False)
-            answer = connection.read_response()
-            if answer not in (b"PONG", "PONG"):
-                raise InvalidResponse(f"it answers PING with {answer!r}")
+            ping(connection)
             self._has_answered = True
         except BaseException as error:
             connection.disconnect()
@@ -125,6 +122,18 @@ class RedisServer:
         if isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_NONAME:
             return f"{self.url} names a host that there is not: {cause}"
         return None
+
+
+def ping(connection: Any) -> None:
+    """Wait for a sign of life.
+
+    Raises:
+        RedisError, OSError: there is none.
+    """
+    connection.send_command("PING", check_health=False)
+    answer = connection.read_response()
+    if answer not in (b"PONG", "PONG"):
+        raise InvalidResponse(f"it answers PING with {answer!r}")
 
 
 def _has_no_tls(connection: Any) -> bool:
