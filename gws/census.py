@@ -6,18 +6,22 @@ import secrets
 import struct
 import uuid
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from gevent.event import Event
 
 from .backplane import channels
-from .backplane.envelope import Envelope, Kind
+from .backplane.envelope import BadEnvelopeError, Envelope, Kind
 from .hub_io import HubIO, counters
+from .ids import is_of_node
 
 ANSWER_TIMEOUT: Final = 1.0
 """Seconds for the others to say who is connected to them; who is later is left out, and counted."""
 
-_QUESTION = struct.Struct("!Q?")
+MAX_CONNECTIONS: Final = 1 << 31
+"""Of a node: a descriptor is an `int` of C."""
+
+_QUESTION = struct.Struct("!QB")
 """Its number, and whether the ids are asked for too; behind it the room, if it is about one, after a zero."""
 _ANSWER = struct.Struct("!QQ")
 """The question's number, and how many there are; behind it the bytes of their ids."""
@@ -37,11 +41,13 @@ class Question:
     Attributes:
         waits_for: the nodes that have not answered.
         count: the connections of those that have.
-        ids: theirs, if they were asked for.
+        with_ids: whether theirs are asked for.
+        ids: theirs.
     """
 
-    def __init__(self, nodes: set[int]) -> None:
+    def __init__(self, nodes: set[int], with_ids: bool) -> None:
         self.waits_for = nodes
+        self.with_ids = with_ids
         self.count = 0
         self.ids: list[str] = []
         self.answered = Event()
@@ -51,6 +57,20 @@ class Question:
         self.waits_for.discard(node)
         if not self.waits_for:
             self.answered.set()
+
+
+class Asked(NamedTuple):
+    """What another node asks for.
+
+    Attributes:
+        number: of its question.
+        with_ids: whether it wants to know the ids, beside how many there are.
+        room: which it is about; None if it is about the whole endpoint.
+    """
+
+    number: int
+    with_ids: bool
+    room: str | None
 
 
 class Census:
@@ -74,7 +94,7 @@ class Census:
             room: the room, if it is about one.
             with_ids: whether the ids are asked for too.
         """
-        question = Question(nodes)
+        question = Question(nodes, with_ids)
         number = secrets.randbits(64)
         self._questions[number] = question
         try:
@@ -86,34 +106,38 @@ class Census:
             del self._questions[number]
         return question
 
-    def answer(self, envelope: Envelope, members: Sequence[str]) -> None:
+    def answer(self, node: int, asked: Asked, members: Sequence[str]) -> None:
         """Tell another node who is here.
 
         Args:
-            envelope: its question.
+            node: its number.
+            asked: its question.
             members: the ids of those that are meant.
-
-        Raises:
-            struct.error: it is no question.
         """
-        number, with_ids = _QUESTION.unpack_from(envelope.payload)
-        payload = _ANSWER.pack(number, len(members))
-        if with_ids:
+        payload = _ANSWER.pack(asked.number, len(members))
+        if asked.with_ids:
             payload += b"".join(uuid.UUID(member).bytes for member in members)
-        self._publish(channels.of_node(envelope.origin), Kind.ANSWER, payload=payload)
+        self._publish(channels.of_node(node), Kind.ANSWER, payload=payload)
 
     def receive_answer(self, envelope: Envelope) -> None:
         """Take the answer of another node; one that comes too late, or twice, says nothing.
 
         Raises:
-            struct.error, ValueError: it is none.
+            struct.error, BadEnvelopeError: it is none.
         """
         number, count = _ANSWER.unpack_from(envelope.payload)
+        listed = envelope.payload[_ANSWER.size :]
+        ids = [listed[at : at + _ID_SIZE] for at in range(0, len(listed), _ID_SIZE)]
+        if count > MAX_CONNECTIONS or (listed and len(listed) != count * _ID_SIZE):
+            raise BadEnvelopeError("an answer that does not add up")
+        if not all(is_of_node(one, envelope.origin) for one in ids):
+            raise BadEnvelopeError("an answer with the connections of another node")
         question = self._questions.get(number)
         if question is None or envelope.origin not in question.waits_for:
             return
-        ids = envelope.payload[_ANSWER.size :]
-        question.ids += [str(uuid.UUID(bytes=ids[at : at + _ID_SIZE])) for at in range(0, len(ids), _ID_SIZE)]
+        if len(ids) != (count if question.with_ids else 0):
+            raise BadEnvelopeError("an answer to another question")
+        question.ids += [str(uuid.UUID(bytes=one)) for one in ids]
         question.count += count
         question.leave_out(envelope.origin)
 
@@ -123,11 +147,17 @@ class Census:
             question.leave_out(node)
 
 
-def asked_room(envelope: Envelope) -> str | None:
-    """The room that a question is about; None if it is about the whole endpoint.
+def parse_question(payload: bytes) -> Asked:
+    """Return what the payload of a question asks for.
 
     Raises:
-        UnicodeDecodeError: it is no text.
+        struct.error, ValueError, BadEnvelopeError: it is none.
     """
-    room = envelope.payload[_QUESTION.size :]
-    return room[1:].decode() if room else None
+    number, with_ids = _QUESTION.unpack_from(payload)
+    mark, name = payload[_QUESTION.size :][:1], payload[_QUESTION.size + 1 :]
+    if with_ids > 1 or mark not in (b"", b"\0"):
+        raise BadEnvelopeError("a question that is none")
+    room = name.decode() if mark else None
+    if room is not None:
+        channels.check_room(room)
+    return Asked(number, bool(with_ids), room)

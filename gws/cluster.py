@@ -16,14 +16,15 @@ from .backplane import channels
 from .backplane.contract import Backplane
 from .backplane.envelope import BadEnvelopeError, Envelope, Kind, check_excluded, decode, encode
 from .backplane.peers import HEARTBEAT_INTERVAL, Peers
+from .backplane.plausible import check as check_plausible
 from .backplane.sequences import Gaps, Numbering
-from .census import Census, Question, asked_room
+from .census import Census, Question, parse_question
 from .connection import Connection
 from .errors import ProtocolError, WouldBlockError
 from .handlers import encode_message
 from .hub_io import HubIO, counters, get_hub_io, in_coroutine, in_hub
 from .ids import node_of, own_node
-from .protocol.frames import Close, Opcode, encode_close_payload, encode_frame, parse_close
+from .protocol.frames import Close, Opcode, check_close, encode_close_payload, encode_frame, parse_close
 from .protocol.messages import Message
 from .registry import registry
 
@@ -304,11 +305,13 @@ class Cluster:
             envelope = decode(data)
             if envelope.origin == self.node:
                 return
+            check_plausible(envelope, channel, self.node)
+            _RECEIVERS[envelope.kind](self, channel, envelope)
+            # Behind it: what turns out to be made up says nothing of a node.
             if envelope.origin and envelope.kind is not Kind.FAREWELL:
                 self._peers.hear(envelope.origin, time.monotonic())
                 self._count_lost(channel, envelope)
             counters["backplane_received"] += 1
-            _RECEIVERS[envelope.kind](self, channel, envelope)
         except (BadEnvelopeError, ProtocolError, ValueError, LookupError, struct.error) as error:
             counters["backplane_malformed"] += 1
             logger.debug("what came from the backplane is no message: %s", error)
@@ -337,7 +340,8 @@ class Cluster:
             counters["backplane_unreachable"] += 1
 
     def _receive_close(self, channel: str, envelope: Envelope) -> None:
-        close = parse_close(envelope.payload)
+        # A peer's Close may have no code; what is sent on has one, and fits a control frame (RFC 6455 §5.5).
+        close = check_close(*parse_close(envelope.payload))
         if not any(_close(registry.get(one, envelope.ids[0]), close) for one in self._named(envelope)):
             counters["backplane_unreachable"] += 1
 
@@ -351,9 +355,9 @@ class Cluster:
         self._forget(envelope.origin)
 
     def _receive_question(self, channel: str, envelope: Envelope) -> None:
-        room = asked_room(envelope)
-        members = [member for one in self._named(envelope) for member in registry.members(one, room)]
-        self._census.answer(envelope, members)
+        asked = parse_question(envelope.payload)
+        members = [member for one in self._named(envelope) for member in registry.members(one, asked.room)]
+        self._census.answer(envelope.origin, asked, members)
 
     def _receive_answer(self, channel: str, envelope: Envelope) -> None:
         self._census.receive_answer(envelope)

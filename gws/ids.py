@@ -9,7 +9,9 @@ import os
 import re
 import secrets
 import uuid
+from typing import Final
 
+NODE_BITS: Final = 48
 _RANDOM_HIGH = 12
 _RANDOM_LOW = 62
 _ID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
@@ -23,7 +25,7 @@ class _Node:
         os.register_at_fork(after_in_child=self.draw)
 
     def draw(self) -> None:
-        self.number = secrets.randbits(48)
+        self.number = secrets.randbits(NODE_BITS)
 
 
 _node = _Node()
@@ -47,3 +49,8 @@ def node_of(connection_id: object) -> int | None:
     if not isinstance(connection_id, str) or not _ID.fullmatch(connection_id):
         return None
     return int(connection_id[:8] + connection_id[9:13], 16)
+
+
+def is_of_node(raw: bytes, node: int) -> bool:
+    """Whether 16 bytes are the id of a connection of this node."""
+    return raw[:6] == node.to_bytes(6, "big") and raw[6] >> 4 == 0x8 and raw[8] >> 6 == 0b10

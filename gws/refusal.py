@@ -119,7 +119,9 @@ def _close_refused(websocket: GeventWebSocket, status: str) -> None:
 def _close(websocket: GeventWebSocket, status: str) -> None:
     if not websocket.closed:
         code = INTERNAL_ERROR if status >= "500" else POLICY_VIOLATION
+        # A control frame has 125 bytes (RFC 6455 §5.5), and a letter of the status may take two.
+        reason = status.encode()[:123].decode(errors="ignore")
         # Not with its own `close`, which leaves the code out.
-        websocket.raw_write(encode_close(Close(code, status[:100])))
+        websocket.raw_write(encode_close(Close(code, reason)))
         websocket.closed = True
         write_line(websocket.handler, status)

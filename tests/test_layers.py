@@ -44,6 +44,7 @@ _LAYERS = (
     "backplane",
     "backplane.envelope",
     "backplane.channels",
+    "backplane.plausible",
     "backplane.sequences",
     "backplane.peers",
     "backplane.contract",

@@ -27,6 +27,11 @@ def endpoint_of(channel: str) -> str | None:
     return endpoint if kind == "endpoint" else None
 
 
+def place_of(channel: str) -> str:
+    """What a channel's name begins with: "all", "node", "endpoint" or "room"."""
+    return channel.partition(" ")[0]
+
+
 def check_room(room: object) -> None:
     """Whether this may be the name of a room.
 

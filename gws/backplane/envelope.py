@@ -18,7 +18,7 @@ VERSION: Final = 1
 MAX_IDS: Final = 255
 """Ids in one envelope: the connections that a broadcast leaves out, or the one that it is for."""
 
-_HEADER = struct.Struct("!BB?BQQH")
+_HEADER = struct.Struct("!BBBBQQH")
 _ID_SIZE = 16
 
 
@@ -106,7 +106,8 @@ def decode(data: bytes) -> Envelope:
     """The envelope that bytes are.
 
     Raises:
-        BadEnvelopeError: they are none: truncated, of another version, or of a kind that there is not.
+        BadEnvelopeError: they are none: truncated, of another version, neither text nor binary, or of a kind that
+            there is not.
     """
     try:
         version, kind, is_text, count, origin, sequence, length = _HEADER.unpack_from(data)
@@ -114,6 +115,8 @@ def decode(data: bytes) -> Envelope:
         raise BadEnvelopeError("the envelope is truncated") from None
     if version != VERSION:
         raise BadEnvelopeError(f"the envelope is of version {version}, and {VERSION} is spoken here")
+    if is_text > 1:
+        raise BadEnvelopeError(f"the envelope is neither text nor binary, but {is_text}")
     endpoint_at = _HEADER.size + count * _ID_SIZE
     payload_at = endpoint_at + length
     if len(data) < payload_at:
@@ -123,6 +126,6 @@ def decode(data: bytes) -> Envelope:
     )
     try:
         endpoint = data[endpoint_at:payload_at].decode()
-        return Envelope(Kind(kind), origin, sequence, data[payload_at:], is_text, ids, endpoint)
+        return Envelope(Kind(kind), origin, sequence, data[payload_at:], bool(is_text), ids, endpoint)
     except ValueError as error:
         raise BadEnvelopeError(str(error)) from None
