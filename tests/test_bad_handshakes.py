@@ -161,6 +161,25 @@ def test_gevent_websockets_client_is_told_of_an_error_that_leaves_the_applicatio
         assert client.read_to_end() == [closed(1011, "500 INTERNAL SERVER ERROR"), FIN]
 
 
+def test_gevent_websockets_client_is_told_a_long_status_as_far_as_a_close_frame_goes(
+    start_server: StartServer,
+) -> None:
+    server = start_server(
+        """
+        websocket = WebSocket(app, "/web_socket")
+
+        @app.before_request
+        def check():
+            if "long" in flask.request.args:
+                flask.abort(flask.Response("no", f"400 {'\xe4' * 200}"))
+        """,
+        "geventwebsocket",
+    )
+    with unharmed(server), RawClient(server, "/web_socket?long") as client:
+        # 123 bytes, of which none is half a letter (RFC 6455 §5.5).
+        assert client.read_to_end() == [closed(1008, "400 " + "\xe4" * 59), FIN]
+
+
 def test_views_that_talk_to_gevent_websocket_themselves_are_left_alone(start_server: StartServer) -> None:
     server = start_server(
         """

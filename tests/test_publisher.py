@@ -422,10 +422,13 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
 
 
 def test_a_password_is_given(guarded: Valkey) -> None:
-    for url in (f"redis://:{SECRET}@127.0.0.1:{guarded.port}", f"unix://{guarded.path}?password={SECRET}"):
+    for url, shown in (
+        (f"redis://:{SECRET}@127.0.0.1:{guarded.port}", f"redis://***@127.0.0.1:{guarded.port}"),
+        (f"unix://{guarded.path}?password={SECRET}", f"unix://{guarded.path}?password=***"),
+    ):
         with Publisher(url) as publisher:
             assert publisher.broadcast("/chat", "hello") == 0
-            assert repr(publisher) == f"<Publisher {url.replace(SECRET, '***')}>"
+            assert repr(publisher) == f"<Publisher {shown}>"
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 import enum
 import logging
+import traceback
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -108,8 +109,11 @@ class RedisLink(abc.ABC):
                     connection.disconnect()
             except (RedisError, BackplaneError, OSError) as error:
                 self._fail(error)
-            except Exception as error:
-                logger.exception("a fault in gws ended one connection to the backplane")
+            except Exception as error:  # noqa: BLE001 - logged, without the password that it may hold
+                logger.error(
+                    "a fault in gws ended one connection to the backplane\n%s",
+                    self._server.censor(traceback.format_exc()),
+                )
                 self._fail(error)
             failures += 1
             gevent.sleep(_BACKOFF.compute(failures))

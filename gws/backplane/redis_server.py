@@ -20,8 +20,9 @@ from redis.exceptions import (
 )
 from redis.retry import Retry
 
+from ..printable import printable
 from .contract import BackplaneError
-from .urls import redact, split_namespace
+from .urls import censor, redact, split_namespace
 
 ANSWER_TIMEOUT: Final = 4.0
 """Seconds in which the server says something, or counts as away: less than other nodes have before they count as dead,
@@ -31,6 +32,9 @@ PROBE_TIMEOUT: Final = 1.0
 """Seconds to find out whether a server that says nothing to TLS says something without."""
 MAX_CONNECTIONS: Final = 10
 """Of a `Publisher`: more threads at once wait for each other, as to publish takes less than a millisecond."""
+
+MAX_ERROR: Final = 2000
+"""Characters of an error that are looked at; what it says stands at its head."""
 
 CLOSED: Final = "Connection closed by server"
 """How redis-py says that."""
@@ -71,8 +75,10 @@ class RedisServer:
             self._make_connection()
         except (ValueError, TypeError, AttributeError, RedisError) as error:
             # What it was about may be a part of the password.
-            reason = f": {error}" if self.url == url else ""
-            raise BackplaneError(f"{self.url} is no URL of a server{reason}") from None
+            reason = (
+                error if self.url == url else "the package redis knows no such option, or no such value of it"
+            )
+            raise BackplaneError(f"{self.url} is no URL of a server: {reason}") from None
 
     def make_client(self) -> Any:
         """A client with a pool of connections of its own, none of which is made yet."""
@@ -104,9 +110,14 @@ class RedisServer:
         return self._pool.connection_class(**self._pool.connection_kwargs)
 
     def reason(self, error: BaseException) -> str:
-        """What went wrong, for people; what is no Redis may repeat the password that it has been sent."""
-        password = self._pool.connection_kwargs.get("password")
-        return str(error).replace(password, "***") if password else str(error)
+        """What went wrong, for people. A server may say anything, also the password that it has been sent."""
+        return printable(self.censor(str(error)[:MAX_ERROR]))
+
+    def censor(self, text: str) -> str:
+        """Return a text without what it repeats of the user name and the passwords."""
+        known = self._pool.connection_kwargs
+        secrets = (known.get(name) for name in ("username", "password", "ssl_password"))
+        return censor(text, [secret for secret in secrets if secret])
 
     def _hopeless(self, error: BaseException, connection: Any) -> str | None:
         """Why it makes no sense to try again; None if it does."""

