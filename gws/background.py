@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import gevent
 
+from . import node
 from .hub_io import forget_hub_io
 from .serve_options import ServeOptions
 from .serving import serve_until_told, start_server
@@ -87,6 +88,8 @@ class Server:
             self._has_begun.set()
             serve_until_told(server)
         finally:
+            # A start that failed may have begun with the backplanes.
+            node.end()
             self._has_begun.set()
             if not gevent.get_hub().loop.default:
                 forget_hub_io()

@@ -114,11 +114,15 @@ def _reason(error: OSError) -> str:
 
 
 def _calling_line() -> str:
-    """Return the line of the program that calls gws."""
+    """Return the line of the program that calls gws; `gws.Server` calls it from a thread of its own."""
     frame: FrameType | None = sys._getframe()
-    while frame is not None and str(frame.f_globals.get("__name__")).partition(".")[0] == "gws":
+    while frame is not None and _package_of(frame) in ("gws", "threading", "gevent"):
         frame = frame.f_back
-    return "the call of gws.serve" if frame is None else f"{frame.f_code.co_filename}, line {frame.f_lineno}"
+    return "the call of gws" if frame is None else f"{frame.f_code.co_filename}, line {frame.f_lineno}"
+
+
+def _package_of(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__")).partition(".")[0]
 
 
 _signal_watchers: list[Any] = []

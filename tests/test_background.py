@@ -10,7 +10,7 @@ PATCH = {"a thread": "", "a greenlet": "from gevent import monkey; monkey.patch_
 
 SOURCE = """
 {patch}
-import contextlib, os, socket, threading, urllib.request
+import contextlib, os, socket, threading, urllib.request, warnings
 import gws
 from websockets.sync.client import connect
 
@@ -108,6 +108,8 @@ def test_what_keeps_it_from_starting_is_raised_where_it_was_asked_for(source: st
     said = python(
         source
         + """
+# gevent leaves the socket that could not listen to the garbage.
+warnings.simplefilter("ignore", ResourceWarning)
 for options in ({"host": "nowhere.invalid"}, {"certfile": "/nowhere.pem"}, {"debug": True}, {"port": "x"}):
     try:
         with gws.Server(app, **options):
@@ -119,6 +121,7 @@ with gws.Server(app) as server, talk(server):
 """
     ).splitlines()
     assert said[0].startswith("RuntimeError gws cannot listen on nowhere.invalid:0: ")
+    assert said[0].endswith("change it in the call of gws")
     assert said[1].startswith("RuntimeError gws: certfile='/nowhere.pem' cannot be read")
     assert said[2].startswith("TypeError gws.serve() and app.start() have no option 'debug'")
     assert said[3].startswith("TypeError port is a number")
