@@ -32,8 +32,8 @@ def why_not() -> str:
     if os.environ.get("GWS_PURE_PYTHON"):
         return "GWS_PURE_PYTHON is set"
     return (
-        "there was no C compiler, or no Python.h, when it was installed; with both: "
-        "pip install --force-reinstall --no-deps --no-cache-dir gevent-gws"
+        "there was no C compiler, or no Python.h, when it was installed; when both are there, install it again "
+        "with pip's --force-reinstall --no-deps --no-cache-dir"
     )
 
 

@@ -37,7 +37,7 @@ def test_it_says_what_runs_and_why_it_is_not_compiled() -> None:
 
 def test_it_says_what_is_compiled_or_how_to_have_it_compiled() -> None:
     (first, *_) = say_version(GWS_PURE_PYTHON="")
-    assert first.endswith(", compiled") or "pip install --force-reinstall --no-deps --no-cache-dir" in first
+    assert first.endswith(", compiled") or "pip's --force-reinstall --no-deps --no-cache-dir" in first
 
 
 def test_a_server_says_once_at_debug_that_it_runs_the_sources(start_server: StartServer) -> None:
