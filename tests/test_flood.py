@@ -199,7 +199,7 @@ class Engine:
 
 
 def _command(channel: str, kind: Kind, number: int, text: str = "") -> bytes:
-    data = encode(Envelope(kind, Engine.NODE, number, text.encode(), is_text=True))
+    data = encode(Envelope(kind, Engine.NODE, number, text.encode(), is_text=bool(text)))
     name = f"gws:{channel}".encode()
     return b"*3\r\n$7\r\nPUBLISH\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n" % (len(name), name, len(data), data)
 
