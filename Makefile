@@ -15,7 +15,7 @@ PYTEST := $(BIN)/python -m pytest $(IN_PARALLEL)
 # What Cython compiles, and the tests that it shows in.
 HOT := $(wildcard gws/*.pxd gws/*/*.pxd)
 HOT := $(HOT) $(HOT:.pxd=.py)
-COMPILED_TESTS := $(patsubst %,tests/test_%.py,async_batches backpressure bad_frames close compiled compression configuration \
+COMPILED_TESTS := $(patsubst %,tests/test_%.py,async_batches attacks_messages backpressure bad_frames close compiled compression configuration \
 	disconnects fairness fragments frame_reader frames fuzz_corpus gevent_traps handler_errors keepalive message_limits messages \
 	returns second_opinion sending slow_clients text)
 

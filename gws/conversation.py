@@ -309,7 +309,7 @@ class Conversation:
                 if connection.ending is OURS:
                     return False
                 handled += 1
-                if handled == next_look:
+                if handled == next_look and handled < len(messages):
                     next_look = connection.next_look(handled)
                     if not next_look:
                         connection.put_back(messages[handled:])
