@@ -135,6 +135,11 @@ def echo(server: Program) -> None:
         hears(client, "hello", "hello")
 
 
+def come_by_a_trusted_name(server: Program) -> None:
+    with open_at(server, "/private") as client:
+        hears(client, "hello", "hello")
+
+
 def speak_a_subprotocol(server: Program) -> None:
     with open_at(server, "/chat", subprotocol="chat.v1") as client:
         hears(client, "hello", "chat.v1: hello")
@@ -155,6 +160,7 @@ CONVERSATIONS: dict[str, Callable[[Program], None]] = {
     'get("room", "lobby")': chat,
     "# from robyn import": migrate_from_robyn,
     "# gws": echo,
+    '"TRUSTED_HOSTS"': come_by_a_trusted_name,
     "subprotocols=": speak_a_subprotocol,
     "server_no_context_takeover": read_compressed,
 }
