@@ -125,20 +125,20 @@ class Connection(Transport):
         # `_release` closes it, whatever fails from here on: nobody else has it.
         self._socket = socket
         try:
-            self._reader = MessageReader(
+            reader = self._reader = MessageReader(
                 self._inbox,
                 self._answer_ping,
                 max_message_size=self._settings.max_message_size,
                 inflater=self._new_inflater(),
             )
+            reader.space = MAX_INBOX_SIZE
+            if self.ending is not None:
+                reader.discard()
             if head:
                 self._outbox.insert(0, head)
                 self.outbox_size += len(head)
             self._start_keepalive()
             self._attach()
-            self._reader.space = MAX_INBOX_SIZE
-            if self.ending is not None:
-                self._reader.discard()
             if received:
                 self._receive_data(received)
         except BaseException:

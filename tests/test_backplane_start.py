@@ -465,7 +465,7 @@ def test_several_workers_without_a_backplane_are_told_so_once(
     wait_for(lambda: server.log().count("the hub runs") == workers, "the workers")
     wait_for(lambda: server.get("/readyz") == "True", "a server that is ready")
     is_told = workers > 1 and not embedded
-    lines = [line for line in server.log().splitlines() if "backplane" in line]
+    lines = [line for line in server.log().splitlines() if "several workers" in line]
     assert len(lines) == is_told
     for line in lines:
         assert "reach the clients of ONE worker only" in line

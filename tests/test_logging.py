@@ -168,7 +168,7 @@ def test_a_backplane_that_works_is_announced_once_without_its_password(
         url = f"redis://:a-secret-word@127.0.0.1:{valkey.port}"
         server = start_server(f"app.config['GWS_BACKPLANE_URL'] = {url!r}\n{SOURCE}", gunicorn, ["-w", "2"])
         announced = re.compile(
-            rf"\[(\d+)\] \[INFO\] backplane redis://:\*\*\*@127.0.0.1:{valkey.port} connected; nodes: (\d)"
+            rf"\[(\d+)\] \[INFO\] backplane redis://\*\*\*@127.0.0.1:{valkey.port} connected; nodes: (\d)"
         )
         wait_for(lambda: len(announced.findall(server.log())) == 2, f"two workers to say so: {server.log()}")
         lines = announced.findall(server.log())

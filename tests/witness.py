@@ -48,7 +48,7 @@ class Witness:
 
     def assert_is_served(self, longest: float = 0.25) -> None:
         """Check that no echo took longer than so many seconds; a machine with other work has pauses of its own."""
-        assert len(self.waits) > 20, f"the witness heard {len(self.waits)} echoes"
+        assert len(self.waits) >= 5, f"the witness heard {len(self.waits)} echoes"
         assert max(self.waits) < longest, (
             f"{len(self.waits)} echoes, the slowest took {max(self.waits):.3f} s"
         )
