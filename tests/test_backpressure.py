@@ -190,7 +190,9 @@ def test_a_coroutine_that_sends_to_itself_without_awaiting_is_told_to_await(serv
     with unharmed(server), slow_client(server, f"/rash?notes={key}") as client:
         client.say("5000")
         assert server.notes(key, 1) == [(1011, "internal error")]
-    server.wait_for_log("write `await ws.async_send(...)` or `await ws.async_send_to(...)`, which wait for it")
+    server.wait_for_log(
+        "write `await ws.async_send(...)` or `await ws.async_send_to(...)`, which wait for it"
+    )
 
 
 def test_a_timeout_of_the_handlers_own_ends_its_wait_for_a_slow_client(server: Server, key: str) -> None:
