@@ -375,11 +375,10 @@ def test_an_application_may_be_made_fifty_times_in_one_process(what: str) -> Non
         ask(create_app())
     for _ in range(3):
         serve(create_app())
-    # And as a program serves it; which comes to an end at once.
-    import contextlib, io, gws.server
-    gws.server._serve_until_told = lambda server: server.stop()
-    with contextlib.redirect_stderr(io.StringIO()):
-        gws.serve(create_app(), port=0)
+    # And as a program serves it.
+    import gws
+    with gws.Server(create_app()):
+        pass
     assert len(kept) == (50 if sys.argv[1] == "kept" else 0)
     """
     python(FACTORY + script, what)
