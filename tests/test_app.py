@@ -418,6 +418,8 @@ def test_several_workers_are_one_line(tmp_path: Path, way: str) -> None:
     options = ["--workers", "2", "--access-logfile", "-"]
     with running_app(tmp_path, way, options=options) as app, Line(app) as line:
         wait_for(lambda: is_ready(app), "the workers to hear each other")
+        # A worker of gevent-websocket's class serves before the others know it, and who is connected to it.
+        wait_for(lambda: app.log().count("connected; nodes: ") == 2, "both workers to have begun")
         secrets = [f"{number:032x}" for number in range(8)]
         callers = [line.connect("?name=joker&page=1", secret) for secret in secrets]
         assert {caller.name for caller in callers} == {"joker"} | {
