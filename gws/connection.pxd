@@ -1,3 +1,5 @@
+cimport cython
+
 from .protocol.messages cimport MessageReader
 from .transport cimport Transport
 
@@ -24,5 +26,6 @@ cdef class Connection(Transport):
     cdef object _timer
 
     cpdef list receive(self)
+    @cython.locals(now=double)
     cpdef Py_ssize_t next_look(self, Py_ssize_t handled) except -1
     cdef _wait(self)

@@ -8,7 +8,7 @@ cdef class HubIO:
     cdef public dict deflaters
     cdef public object compressing
     cdef object _renewal
-    cdef public Py_ssize_t sent
+    cdef public Py_ssize_t send_space
     cdef object _turns
     cdef object _turn_timer
     cdef list _dirty

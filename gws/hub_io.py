@@ -119,8 +119,9 @@ class HubIO:
         """Those that connections without context takeover share, by window bits."""
         self.compressing = Allowance(COMPRESSING, time.monotonic, self._renew_soon)
         self._renewal = hub.loop.timer(0)
-        self.sent = 0
-        """Bytes that the kernel has taken since the hub last looked at the sockets, or has flushed."""
+        self.send_space = SENDING
+        """Bytes that the kernel may still take before the hub looks at the sockets, or has flushed all. Counted down,
+        since a comparison with 0 costs a message nothing."""
         self._turns: deque[TakesTurns] = deque()
         """Those that have had a turn and have more to do, in the order in which they get the next one."""
         self._turn_timer = hub.loop.timer(0)
@@ -250,17 +251,17 @@ class HubIO:
             except Exception as error:
                 report_fault(error)
                 connection.crash()
-            if self.sent > SENDING:
+            if self.send_space < 0:
                 self._dirty[:0] = rest
                 self._is_flushing = True
                 self._flush_timer.start(self._flush_on)
                 return
-        self.sent = 0
+        self.send_space = SENDING
 
     def _flush_on(self) -> None:
         """Go on now that the hub has looked at the sockets."""
         self._is_flushing = False
-        self.sent = 0
+        self.send_space = SENDING
         self._flush()
 
     def _renew_soon(self) -> None:

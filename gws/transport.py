@@ -17,7 +17,7 @@ from gevent.event import Event
 from gevent.ssl import SSLSocket
 
 from .errors import WouldBlockError
-from .hub_io import SENDING, get_hub_io, hub_callback, report_fault
+from .hub_io import get_hub_io, hub_callback, report_fault
 from .settings import Settings
 from .states import CLOSED, CONNECTING, OPEN, State
 
@@ -121,7 +121,7 @@ class Transport:
             return False
         self._outbox.append(frame)
         self.outbox_size += len(frame)
-        if self.outbox_size >= FLUSH_SIZE and self.io.sent <= SENDING:
+        if self.outbox_size >= FLUSH_SIZE and self.io.send_space >= 0:
             if self._socket is not None and not self._blocked:
                 self._send()
         elif not self._dirty:
@@ -193,7 +193,7 @@ class Transport:
                 self._lose()
                 return
             self.outbox_size -= sent
-            self.io.sent += sent
+            self.io.send_space -= sent
             if sent < size:
                 self._unsent = memoryview(data)[sent:]
                 self._watch_for_room()
