@@ -182,6 +182,12 @@ def urls(echo: EchoServer, valkey: Valkey) -> list[str]:
     return [url.replace("{s}", secret).replace("{h}", host) for url in SPELLINGS for secret, host in pairs]
 
 
+@pytest.fixture(scope="module")
+def fewer_urls(urls: list[str]) -> list[str]:
+    """Every spelling once, of one of these servers after the other: where a URL takes long, and the rest has it all."""
+    return [url for number, url in enumerate(urls) if number % 4 == number // 4 % 4]
+
+
 def assert_unseen(output: str, url: str) -> None:
     """Check that nothing of the secret is in what was printed."""
     encoded = "".join(f"%{byte:02x}" for byte in b"s3cr")
@@ -222,9 +228,9 @@ def test_no_error_and_no_repr_of_a_publisher_shows_a_secret(urls: list[str]) -> 
     assert failures == len(urls), "somebody was let in"
 
 
-def test_the_command_line_shows_no_secret(urls: list[str]) -> None:
+def test_the_command_line_shows_no_secret(fewer_urls: list[str]) -> None:
     runner = CliRunner()
-    for url in urls:
+    for url in fewer_urls:
         in_its_place: list[tuple[list[str], dict[str, str]]] = [
             (["publish", "--url", url, "--endpoint", "/chat", "hello"], {}),
             (["close", "--endpoint", "/chat", "x"], {"GWS_BACKPLANE_URL": url}),
@@ -267,11 +273,11 @@ for line in sys.stdin:
 """
 
 
-def test_a_node_logs_no_secret(urls: list[str], tmp_path: Path) -> None:
+def test_a_node_logs_no_secret(fewer_urls: list[str], tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", NODE],
         check=False,
-        input="".join(f"{json.dumps(url)}\n" for url in urls),
+        input="".join(f"{json.dumps(url)}\n" for url in fewer_urls),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -280,7 +286,7 @@ def test_a_node_logs_no_secret(urls: list[str], tmp_path: Path) -> None:
         env=os.environ | {"TMPDIR": str(tmp_path)},
     )
     assert done.returncode == 0, done.stdout[-3000:]
-    assert done.stdout.count("end ") == len(urls)
+    assert done.stdout.count("end ") == len(fewer_urls)
     # What it may say, it does.
     assert "unreachable (" in done.stdout
     assert "invalid username-password pair" in done.stdout
