@@ -148,9 +148,16 @@ def test_two_applications_of_one_name_are_an_error_at_the_start_of_the_only_proc
 
 @pytest.mark.parametrize("way", WORKERS)
 @pytest.mark.parametrize(
-    "how", ["dispatcher", "two blueprints", "one blueprint", "a dispatcher of one's own"]
+    ("how", "backplane"),
+    [
+        ("dispatcher", "valkey"),
+        ("two blueprints", "embedded"),
+        ("one blueprint", "memory"),
+        ("a dispatcher of one's own", "valkey"),
+        ("a dispatcher of one's own", "embedded"),
+        ("a dispatcher of one's own", "memory"),
+    ],
 )
-@pytest.mark.parametrize("backplane", ["valkey", "embedded", "memory"])
 def test_two_applications_of_one_name_end_gunicorn_at_its_start(
     tmp_path: Path, valkey: Valkey, way: str, how: str, backplane: str
 ) -> None:
