@@ -13,7 +13,7 @@ IN_PARALLEL := --numprocesses $(shell expr $$(nproc) + 1) --dist loadfile
 PYTEST := $(BIN)/python -m pytest $(IN_PARALLEL)
 
 # What Cython compiles, and the tests that it shows in.
-HOT := $(wildcard gws/*.pxd gws/*/*.pxd)
+HOT := $(wildcard gws/*/*.pxd)
 HOT := $(HOT) $(HOT:.pxd=.py)
 COMPILED_TESTS := $(patsubst %,tests/test_%.py,async_batches attacks_messages backpressure bad_frames close compiled compression configuration \
 	disconnects fairness fragments frame_reader frames fuzz_corpus gevent_traps handler_errors keepalive message_limits messages \
@@ -116,4 +116,4 @@ $(VENV)/.installed-for-tests: $(VENV)/.installed $(HOT) | compiler
 	touch $@
 
 clean:
-	rm -rf $(VENV) instance build dist *.egg-info gws/*.so gws/protocol/*.so .coverage .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) instance build dist *.egg-info gws/*/*.so .coverage .mypy_cache .pytest_cache .ruff_cache

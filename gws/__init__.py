@@ -4,15 +4,15 @@
 from .compiled import is_compiled
 
 # isort: split
-from .background import Server
+from .application.flask_app import App, jsonify
+from .application.websocket import WebSocket
 from .backplane.contract import BackplaneError
-from .connector import WebSocketConnector
-from .flask_app import App, jsonify
+from .cluster.publisher import Publisher
+from .conversation.connector import WebSocketConnector
+from .conversation.query_params import QueryParams
 from .protocol.deflate import Compression
-from .publisher import Publisher
-from .query_params import QueryParams
-from .serving import serve
-from .websocket import WebSocket
+from .servers.serve import serve
+from .testing.server import Server
 
 __version__ = "0.1.0"
 

@@ -1,5 +1,5 @@
 """`python -m gws`."""
 
-from .cli import main
+from .cli.remote import main
 
 main(prog_name="python -m gws")

@@ -13,14 +13,14 @@ from typing import Final
 def _import_sources_only() -> None:
     """Python prefers an extension module to the source beside it, unless its finder knows of none."""
     (package,) = sys.modules["gws"].__path__
-    for folder in (package, os.path.join(package, "protocol")):
+    for folder, _, _ in os.walk(package):
         sys.path_importer_cache[folder] = FileFinder(folder, (SourceFileLoader, SOURCE_SUFFIXES))
 
 
 if os.environ.get("GWS_PURE_PYTHON"):
     _import_sources_only()
 
-_spec = find_spec("gws.transport")
+_spec = find_spec("gws.connection.transport")
 is_compiled: Final[bool] = _spec is not None and not str(_spec.origin).endswith(".py")
 """Whether this process runs what was compiled."""
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import functools
 
-from . import going_away, gunicorn_log, worker_start
-from .access_log import MAX_LINE
 from .printable import printable
-from .server import UpgradeHandler, UpgradeServer
+from .servers import gunicorn_log, gunicorn_start, shutdown
+from .servers.access_log import MAX_LINE
+from .servers.pywsgi import UpgradeHandler, UpgradeServer
 
 try:
     from gunicorn.glogging import SafeAtoms
@@ -61,14 +61,14 @@ class Worker(GeventPyWSGIWorker):
 
     def run(self) -> None:
         """Serve; a browser's idle connection, which a stop waits for, lasts for gunicorn's `--keep-alive`."""
-        worker_start.begin(self)
+        gunicorn_start.begin(self)
         self.log.atoms_wrapper_class = PrintableAtoms
         self.server_class = functools.partial(WorkerServer, keepalive=self.cfg.keepalive)
         try:
             super().run()
         finally:
             # A KeyboardInterrupt of a handler's, or a master that is gone, ends `run` without a signal.
-            going_away.close_all()
+            shutdown.close_all()
 
     def load_wsgi(self) -> None:
         """Load the application, whose first lines in the log are gunicorn's too."""
@@ -78,4 +78,4 @@ class Worker(GeventPyWSGIWorker):
     def init_signals(self) -> None:
         """Put gws before gunicorn's own handling of SIGTERM, SIGQUIT and SIGINT."""
         super().init_signals()
-        going_away.install_signal_handlers()
+        shutdown.install_signal_handlers()

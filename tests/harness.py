@@ -37,11 +37,11 @@ app.secret_key = "a test's"
 
 @app.get("/vitals")
 def vitals():
-    from gws import going_away
-    from gws.hub_io import counters
-    from gws.registry import registry
+    from gws.servers import shutdown
+    from gws.hub.io import counters
+    from gws.cluster.registry import registry
     # Without collecting garbage: nothing may depend on that.
-    return {"registered": len(registry), "live": len(going_away._live), "counters": dict(counters),
+    return {"registered": len(registry), "live": len(shutdown._live), "counters": dict(counters),
             "greenlets": len([o for o in gc.get_objects() if issubclass(type(o), gevent.Greenlet) and not o.dead])}
 
 # Its client does not listen all the time.

@@ -12,10 +12,10 @@ import pytest
 import redis
 
 from gws.backplane import channels
-from gws.backplane.envelope import MAX_IDS, BadEnvelopeError, Envelope, Kind, encode
-from gws.census import MAX_CONNECTIONS, Census, Question
-from gws.hub_io import get_hub_io
-from gws.ids import new_id, node_of
+from gws.cluster.census import MAX_CONNECTIONS, Census, Question
+from gws.cluster.envelope import MAX_IDS, BadEnvelopeError, Envelope, Kind, encode
+from gws.cluster.ids import new_id, node_of
+from gws.hub.io import get_hub_io
 from gws.protocol.frames import Close, encode_close_payload
 
 from .cluster_client import CHAT, Client

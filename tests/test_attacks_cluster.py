@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from gws.publisher import Publisher
+from gws.cluster.publisher import Publisher
 
 from .conftest import StartServer
 from .harness import PREAMBLE, Server
@@ -338,7 +338,7 @@ FACTORY = """
     import importlib, os, sys, types
     import flask
     from gws import WebSocket
-    from gws.server import UpgradeServer, WebSocketHandler
+    from gws.servers.pywsgi import UpgradeServer, WebSocketHandler
 
     shared = flask.Blueprint("shared", __name__)
     room = WebSocket(shared, "/room")
@@ -581,7 +581,7 @@ def test_a_hundred_native_threads_leave_no_descriptors_behind(
 ROOMS = """
 import contextlib
 from gevent import monkey
-from gws import going_away
+from gws.servers import shutdown
 from gws.errors import TooManyRoomsError
 
 native_thread = monkey.get_original("_thread", "start_new_thread")
@@ -631,7 +631,7 @@ def let_go_on():
 
 @app.get("/registered")
 def registered():
-    from gws.registry import registry
+    from gws.cluster.registry import registry
     return {"rooms": len(registry._rooms)}
 
 class Hub:
@@ -666,7 +666,7 @@ def overshoot(id, count):
 @app.get("/end/<id>/<room>")
 def end(id, room):
     # In one turn of the hub: it is over, and most of its rooms have not been left yet.
-    from gws.registry import registry
+    from gws.cluster.registry import registry
     ws = members[id]
     ws.close(4000, "enough")
     heard = ws._connection.outbox_size

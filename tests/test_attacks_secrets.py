@@ -20,8 +20,8 @@ from click.testing import CliRunner
 
 from gws.backplane.contract import BackplaneError
 from gws.backplane.urls import censor, check, redact, redact_all
-from gws.cli import main
-from gws.publisher import Publisher
+from gws.cli.remote import main
+from gws.cluster.publisher import Publisher
 
 from .conftest import StartServer
 from .harness import WAYS

@@ -91,13 +91,13 @@ def test_one_after_the_other_leaves_nothing_behind(source: str) -> None:
     script = (
         source
         + """
-from gws import hub_io
+from gws.hub import io
 
 counts = []
 for number in range(12):
     with gws.Server(app) as server, talk(server):
         pass
-    counts.append((len(os.listdir("/proc/self/fd")), len(hub_io._of_hub)))
+    counts.append((len(os.listdir("/proc/self/fd")), len(io._of_hub)))
 print(counts[1] == counts[-1], counts, ended)
 """
     )

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gws.backplane.contract import BackplaneError
-from gws.backplane.redis_server import RedisServer
+from gws.backplane.redis.server import RedisServer
 from gws.backplane.urls import check, has_embedded, redact, split_namespace
-from gws.publisher import Publisher
+from gws.cluster.publisher import Publisher
 
 from .program import python
 
@@ -114,7 +114,7 @@ def test_a_package_that_is_missing_is_named_with_what_installs_it(missing: str, 
         sys.meta_path[sys.meta_path.index(PathFinder)] = Without
         from gws.backplane.contract import BackplaneError
         from gws.backplane.urls import check, has_embedded
-        from gws.publisher import Publisher
+        from gws.cluster.publisher import Publisher
         check("memory://")
         print(has_embedded())
         for take in (check, Publisher):

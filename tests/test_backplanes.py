@@ -34,16 +34,16 @@ from gevent import monkey
 from gws.backplane import channels, urls
 from gws.backplane.buffer import MAX_MESSAGES, MAX_SIZE
 from gws.backplane.contract import Backplane
+from gws.backplane.embedded.private_server import find_owner, socket_path
 from gws.backplane.engines import make_backplane
-from gws.backplane.envelope import Envelope, Kind, encode
 from gws.backplane.memory import _listeners
-from gws.backplane.private_server import find_owner, socket_path
-from gws.cluster import GREETING_TIMEOUT, Cluster
-from gws.connection import Connection
-from gws.hub_io import counters
+from gws.cluster.envelope import Envelope, Kind, encode
+from gws.cluster.node import GREETING_TIMEOUT, Cluster
+from gws.cluster.registry import registry
+from gws.connection.connection import Connection
+from gws.hub.io import counters
 from gws.protocol.frames import Close
 from gws.protocol.messages import Message
-from gws.registry import registry
 from gws.settings import Settings
 
 from .client_frames import MIB

@@ -22,8 +22,8 @@ import pytest
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
-from gws.cli import main
-from gws.ids import new_id
+from gws.cli.remote import main
+from gws.cluster.ids import new_id
 
 from .program import DEADLINE, Program
 from .valkey import Valkey

@@ -1,4 +1,4 @@
-"""`gws.backplane.envelope`: what is encoded comes back, and whatever else comes is a `BadEnvelopeError`."""
+"""`gws.cluster.envelope`: what is encoded comes back, and whatever else comes is a `BadEnvelopeError`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gws.backplane.envelope import (
+from gws.cluster.envelope import (
     MAX_IDS,
     VERSION,
     BadEnvelopeError,
@@ -18,7 +18,7 @@ from gws.backplane.envelope import (
     decode,
     encode,
 )
-from gws.ids import new_id
+from gws.cluster.ids import new_id
 
 HEADER_SIZE = 22
 LONGEST_NAME = 0xFFFF

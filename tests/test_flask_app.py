@@ -1,4 +1,4 @@
-"""`gws.flask_app`: an application made as Robyn's is, and Robyn's `jsonify`."""
+"""`gws.application.flask_app`: an application made as Robyn's is, and Robyn's `jsonify`."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from gws.backplane import channels
-from gws.backplane.envelope import Envelope, Kind, encode
+from gws.cluster.envelope import Envelope, Kind, encode
 from gws.protocol.frames import Opcode, encode_frame
 
 from .cluster_client import CHAT, Client, memory, wait_until_acquainted

@@ -1,4 +1,4 @@
-"""`gws.handlers`: parameters by name, and what a result is on the wire."""
+"""`gws.conversation.handlers`: parameters by name, and what a result is on the wire."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ import pytest
 from flask.json.provider import DefaultJSONProvider
 
 from gws import aio
+from gws.conversation.handlers import bind, encode_result
 from gws.errors import HandlerError
-from gws.handlers import bind, encode_message, encode_result, to_message
+from gws.protocol.encoding import encode_message, to_message
 
 from .client_frames import BINARY, TEXT, frame
 

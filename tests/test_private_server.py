@@ -21,16 +21,21 @@ from pathlib import Path
 import pytest
 
 from gws.backplane.contract import BackplaneError
-from gws.backplane.keeper import Owner, start_time
-from gws.backplane.private_server import _check_private_folder, ensure_running, find_owner, socket_path
+from gws.backplane.embedded.keeper import Owner, start_time
+from gws.backplane.embedded.private_server import (
+    _check_private_folder,
+    ensure_running,
+    find_owner,
+    socket_path,
+)
 
 from .conftest import StartServer
 from .program import DEADLINE, python, wait_for
 
 WORKER = """
 import sys
-from gws.backplane.keeper import Owner, start_time
-from gws.backplane.private_server import ensure_running
+from gws.backplane.embedded.keeper import Owner, start_time
+from gws.backplane.embedded.private_server import ensure_running
 
 pid = int(sys.argv[1])
 print("ready", flush=True)
@@ -340,8 +345,8 @@ def test_a_server_that_cannot_start_says_why_at_once(temporary: Path, owner: Own
     script = """
         import os, resource, sys, time
         from gws.backplane.contract import BackplaneError
-        from gws.backplane.keeper import Owner
-        from gws.backplane.private_server import ensure_running
+        from gws.backplane.embedded.keeper import Owner
+        from gws.backplane.embedded.private_server import ensure_running
         # Valkey takes 32 files for itself.
         resource.setrlimit(resource.RLIMIT_NOFILE, (30, 30))
         began = time.monotonic()
@@ -405,7 +410,7 @@ def test_a_process_that_is_no_worker_is_its_own_owner() -> None:
 
 SOURCE = """
 import fcntl
-from gws.backplane.private_server import ensure_running, find_owner, socket_path
+from gws.backplane.embedded.private_server import ensure_running, find_owner, socket_path
 
 @app.get("/start")
 def start():

@@ -1,4 +1,4 @@
-"""`gws.publisher` and `python -m gws`: what they say is heard, and what goes wrong is said, without the password."""
+"""`gws.Publisher` and `python -m gws`: what they say is heard, and what goes wrong is said, without the password."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ import redis
 
 from gws.backplane import channels
 from gws.backplane.contract import BackplaneError
-from gws.backplane.envelope import MAX_IDS, Envelope, Kind, decode
-from gws.backplane.redis_server import MAX_CONNECTIONS
-from gws.ids import new_id, node_of
-from gws.publisher import Publisher
+from gws.backplane.redis.server import MAX_CONNECTIONS
+from gws.cluster.envelope import MAX_IDS, Envelope, Kind, decode
+from gws.cluster.ids import new_id, node_of
+from gws.cluster.publisher import Publisher
 
 from .client_frames import BINARY
 from .conftest import StartServer
@@ -262,7 +262,7 @@ def test_threads_share_it_and_few_connections(valkey: Valkey) -> None:
 def test_a_forked_child_may_use_its_parents(valkey: Valkey) -> None:
     script = """
         import os, sys
-        from gws.publisher import Publisher
+        from gws.cluster.publisher import Publisher
 
         publisher = Publisher(sys.argv[1])
         publisher.broadcast("/chat", "parent")
@@ -290,7 +290,7 @@ def test_greenlets_of_a_patched_process_may_use_it_too(valkey: Valkey) -> None:
     script = """
         from gevent import monkey; monkey.patch_all()
         import sys, gevent
-        from gws.publisher import Publisher
+        from gws.cluster.publisher import Publisher
 
         with Publisher(sys.argv[1]) as publisher:
             sent = [gevent.spawn(publisher.broadcast, "/chat", "hello") for _ in range(100)]

@@ -1,10 +1,10 @@
-"""`gws.query_params`: Robyn's methods, and decoding."""
+"""`gws.conversation.query_params`: Robyn's methods, and decoding."""
 
 from __future__ import annotations
 
 import pytest
 
-from gws.query_params import QueryParams
+from gws.conversation.query_params import QueryParams
 
 GORDON = "name=gordon&desg=commissioner"
 MANY = "a=1&b=2&a=3&c=&a=2"

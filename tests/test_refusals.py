@@ -82,7 +82,7 @@ def mark(response):
 
 @app.get("/left")
 def left():
-    from gws.registry import registry
+    from gws.cluster.registry import registry
     return {"rooms": len(registry._rooms), "ended": len(ended)}
 """
 

@@ -1,12 +1,12 @@
-"""`gws.registry`: who is reached. Connections have no socket yet, so what is sent to them waits in their outbox."""
+"""`gws.cluster.registry`: who is reached. The connections have no socket: what is sent waits in their outbox."""
 
 from __future__ import annotations
 
 import gevent
 import pytest
 
-from gws.connection import Connection
-from gws.registry import Registry
+from gws.cluster.registry import Registry
+from gws.connection.connection import Connection
 from gws.settings import Settings
 
 ROOM, OTHER_ROOM = object(), "/other"

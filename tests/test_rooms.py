@@ -117,7 +117,7 @@ def let_go_on():
 
 @app.get("/rooms")
 def rooms():
-    from gws.registry import registry
+    from gws.cluster.registry import registry
     return sorted(f"{endpoint.name} {room} {len(members)}" for (endpoint, room), members in registry._rooms.items())
 
 @app.post("/broadcast/<how>")

@@ -375,9 +375,9 @@ def test_a_native_thread_is_held_back_while_the_hub_is_busy_and_gives_up_after_a
     server = start_server(
         """
         from gevent import monkey
-        from gws import hub_io
+        from gws.hub import io
 
-        hub_io.HAND_OVER_TIMEOUT = 0.5
+        io.HAND_OVER_TIMEOUT = 0.5
         sleep, native_thread = monkey.get_original("time", "sleep"), monkey.get_original("_thread", "start_new_thread")
         websocket = WebSocket(app, "/web_socket")
 
@@ -404,9 +404,9 @@ def test_a_handler_that_waits_for_a_thread_that_sends_is_held_up_once(start_serv
     server = start_server(
         """
         from gevent import monkey
-        from gws import hub_io
+        from gws.hub import io
 
-        hub_io.HAND_OVER_TIMEOUT = 0.5
+        io.HAND_OVER_TIMEOUT = 0.5
         native_thread = monkey.get_original("_thread", "start_new_thread")
         new_lock = monkey.get_original("_thread", "allocate_lock")
         websocket = WebSocket(app, "/web_socket")

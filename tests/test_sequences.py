@@ -1,11 +1,11 @@
-"""`gws.backplane.sequences`: what others have sent and this node has not had is counted, and nothing else."""
+"""`gws.cluster.sequences`: what others have sent and this node has not had is counted, and nothing else."""
 
 from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gws.backplane.sequences import MAX_CHANNELS, Gaps, Numbering
+from gws.cluster.sequences import MAX_CHANNELS, Gaps, Numbering
 
 ORIGIN, OTHER = 1, 2
 

@@ -18,7 +18,7 @@ import trustme
 from cryptography.hazmat.primitives import serialization
 
 from gws import App, serve
-from gws.tls import make_context
+from gws.servers.tls import make_context
 
 from .conftest import StartServer
 from .program import DEADLINE

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from gws.backplane.keeper import Owner, start_time
-from gws.backplane.private_server import socket_path
+from gws.backplane.embedded.keeper import Owner, start_time
+from gws.backplane.embedded.private_server import socket_path
 
 from .cluster_client import CHAT, Client, connect_everywhere, one_of_each, wait_until_acquainted
 from .conftest import StartServer

@@ -1,1 +1,1 @@
-"""What the processes that serve one application say to each other, and the engines that carry it."""
+"""How bytes get to other processes: one contract, several engines, and which one a URL names."""

@@ -17,9 +17,9 @@ def make_backplane(url: str) -> Backplane:
         return MemoryBackplane()
     # Not at the top: most applications have one process, and need not have the package redis.
     if url == EMBEDDED:
-        from .embedded import EmbeddedBackplane
+        from .embedded.engine import EmbeddedBackplane
 
         return EmbeddedBackplane()
-    from .redis import RedisBackplane
+    from .redis.engine import RedisBackplane
 
     return RedisBackplane(url)

@@ -1,0 +1,1 @@
+"""What Flask sees: the `WebSocket` around an application, and `App`."""

@@ -1,0 +1,41 @@
+"""`App`, a Flask application that is made and started as Robyn's is, and Robyn's `jsonify`."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import flask
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ..servers.serve_options import ServeOptions
+
+
+class App(flask.Flask):
+    """A Flask application.
+
+    Args:
+        name: the application's file (`App(__file__)`, as Robyn has it) or its import name (as Flask has it).
+        options: Flask's.
+    """
+
+    def __init__(self, name: str, **options: Any) -> None:
+        if name.endswith(".py") or os.sep in name:
+            folder = os.path.dirname(os.path.abspath(name))
+            options.setdefault("root_path", folder)
+            options.setdefault("instance_path", os.path.join(folder, "instance"))
+            name = os.path.splitext(os.path.basename(name))[0]
+        super().__init__(name, **options)
+
+    def start(self, host: str = "127.0.0.1", port: int = 8080, **options: Unpack[ServeOptions]) -> None:
+        """Serve until SIGTERM or Ctrl-C; `gws.serve` says what the options are."""
+        from ..servers.serve import serve
+
+        serve(self, host, port, **options)
+
+
+def jsonify(value: Any) -> str:
+    """The value as JSON text, by the application's JSON provider: a `str`, as Robyn's `jsonify` returns."""
+    return flask.json.dumps(value)

@@ -1,0 +1,305 @@
+"""`WebSocket`, Robyn's class: an endpoint of a Flask application, its handlers and what they may ask for."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import weakref
+from collections.abc import Callable, Collection
+from typing import Any, ClassVar, Final, TypeVar
+
+import flask
+from flask import Blueprint, Flask, Response, has_request_context, request
+from flask.globals import request_ctx
+from flask.sansio.blueprints import BlueprintSetupState
+
+from .. import aio
+from ..backplane import urls
+from ..cluster import names, process
+from ..cluster.node import Cluster
+from ..conversation.conversation import Conversation
+from ..conversation.handlers import Handler, bind
+from ..errors import ConnectRefusedError, HandshakeRefusedError
+from ..hub.threads import get_own_hub
+from ..printable import printable
+from ..protocol.encoding import Sendable, to_message
+from ..protocol.frames import check_close
+from ..protocol.messages import Message
+from ..servers import gunicorn_start
+from ..servers.upgrade import find_upgrade
+from ..settings import Settings, check_arguments, from_config, from_final_config
+from .refusal import answer, answer_as_view, install
+
+logger = logging.getLogger("gws")
+
+EVENTS: Final = ("connect", "message", "close")
+
+Function = TypeVar("Function", bound=Callable[..., object])
+
+
+class WebSocket:
+    """A WebSocket endpoint.
+
+    Args:
+        app: the Flask application, or a blueprint of it.
+        endpoint: the URL rule, such as "/web_socket" or "/rooms/<name>"; a leading "/" may be left out.
+        name: what other processes and a `Publisher` know the endpoint by, if not by its URL rule with the prefix of its
+            blueprint: for the second of two applications in one process that have the same rule. A leading "/" may be
+            left out.
+        backplane: the URL of what carries messages between processes; else `GWS_BACKPLANE_URL` of the application's
+            configuration, or of the environment, or what suits the server.
+        settings: those of `gws.settings.Settings`, by name; they win over the application's `GWS_…` settings.
+
+    Raises:
+        TypeError, ValueError: a setting that there is not, or that could not work; a name that the application has
+            already; a URL rule with a variable of another framework's, such as "/rooms/:name" or "/rooms/{name}".
+        BackplaneError: the URL is none of a backplane, or takes a package that is not installed.
+
+    Attributes:
+        name: what the endpoint is called on all nodes, and by a `Publisher`.
+    """
+
+    _global_dependencies: ClassVar[dict[str, object]] = {}
+
+    def __init__(
+        self,
+        app: Flask | Blueprint,
+        endpoint: str,
+        *,
+        name: str | None = None,
+        backplane: str | None = None,
+        **settings: Any,
+    ) -> None:
+        check_arguments(settings)
+        _check_rule(endpoint)
+        self._backplane = None if backplane is None else urls.check(backplane)
+        self._cluster: Cluster | None = None
+        self.endpoint = endpoint if endpoint.startswith("/") else f"/{endpoint}"
+        self.handlers: dict[str, Handler] = {}
+        """By event; called as `handler(ws, msg)`."""
+        self._arguments = settings
+        self._settings: weakref.WeakKeyDictionary[Flask, Settings] = weakref.WeakKeyDictionary()
+        self._router_dependencies: dict[str, object] = {}
+        prefix = (app.url_prefix or "") if isinstance(app, Blueprint) else ""
+        self._variables = _variables(prefix + self.endpoint)
+        self._given_name = None if name is None else names.check_name(name)
+        self.name = self._given_name or prefix + self.endpoint
+        self._app: Flask | None = None
+        install(app)
+        app.add_url_rule(
+            self.endpoint, endpoint=self.endpoint.replace(".", "_"), view_func=self._view, websocket=True
+        )
+        if isinstance(app, Flask):
+            self._belong_to(app)
+        else:
+            app.record_once(self._register)
+        process.declare(self)
+        gunicorn_start.await_worker()
+
+    def __repr__(self) -> str:
+        return f"<WebSocket {self.endpoint}>"
+
+    def on(self, event: str) -> Callable[[Function], Function]:
+        """Register a handler, `def` or `async def`, for "connect", "message" or "close"; the last one wins.
+
+        A handler takes, by name and in any order, any of `ws`, `msg`, `global_dependencies`, `router_dependencies`
+        and the variables of the URL rule. What it returns is sent: `str` and `bytes` as they are, `dict` and
+        `list` as JSON, None not at all.
+
+        Raises:
+            ValueError: there is no such event.
+            TypeError: the function has a parameter that nothing is known by.
+        """
+        if event not in EVENTS:
+            raise ValueError(f"there is no event {event!r}; events are {', '.join(EVENTS)}")
+
+        def register(function: Function) -> Function:
+            dependencies = {
+                "global_dependencies": self._global_dependencies,
+                "router_dependencies": self._router_dependencies,
+            }
+            self.handlers[event] = bind(function, dependencies, self._variables)
+            return function
+
+        return register
+
+    def inject(self, **dependencies: object) -> None:
+        """Give this endpoint's handlers something, as `router_dependencies`; at any time."""
+        self._router_dependencies.update(dependencies)
+
+    def inject_global(self, **dependencies: object) -> None:
+        """Give the handlers of all endpoints something, as `global_dependencies`; at any time."""
+        self._global_dependencies.update(dependencies)
+
+    def send_to(self, recipient_id: str, message: Sendable) -> bool:
+        """Send to one connection. From anywhere: views, greenlets, native threads; never waits.
+
+        Returns:
+            Whether it was queued, or handed on to the node that the id names: False when the endpoint has no such
+            connection here, and no such node lives.
+
+        Raises:
+            TypeError: the message is neither `str`, `bytes`, `dict` nor `list`.
+        """
+        return self.cluster.send_to(self, recipient_id, self.to_message(message))
+
+    def broadcast(self, message: Sendable, room: str | None = None, exclude: Collection[str] = ()) -> None:
+        """Send to every connection, on all nodes. From anywhere: views, greenlets, native threads; never waits.
+
+        Args:
+            message: text, binary, or a dict or list that becomes JSON text.
+            room: the room whose members get it, rather than everyone.
+            exclude: ids of connections that do not get it; at most 255.
+
+        Raises:
+            TypeError: the message is neither `str`, `bytes`, `dict` nor `list`, the room no `str`, or `exclude` one id.
+            ValueError: the room's name is longer than 1 KiB, or too many are to be left out.
+        """
+        self.cluster.broadcast(self, self.to_message(message), room, exclude)
+
+    def close_connection(
+        self, connection_id: str, code: int = 1000, reason: str = "Connection closed"
+    ) -> bool:
+        """Close a connection, as `ws.close` does. From anywhere; does not wait.
+
+        Returns:
+            Whether there is one, or the node that the id names was told.
+
+        Raises:
+            TypeError, ValueError: a code or reason that may not be sent (RFC 6455 §7.4).
+        """
+        return self.cluster.close_connection(self, connection_id, check_close(code, reason))
+
+    def connections(self, room: str | None = None) -> list[str]:
+        """The ids of the connections, on all nodes. From anywhere but a coroutine; waits a second at most.
+
+        Args:
+            room: the room whose members are asked for, rather than everyone.
+
+        Raises:
+            TypeError, ValueError: the room's name is none.
+            WouldBlockError: in a coroutine, also of the only process, write `await websocket.async_connections()`; a
+                callback of gevent's hub may not wait either.
+        """
+        return self.cluster.connections(self, room)
+
+    async def async_connections(self, room: str | None = None) -> list[str]:
+        """`connections` for coroutines, of any event loop.
+
+        Raises:
+            TypeError, ValueError: the room's name is none.
+        """
+        return await aio.in_greenlet(self.cluster.connections, self, room)
+
+    def count(self, room: str | None = None) -> int:
+        """How many connections there are; as `connections` otherwise."""
+        return self.cluster.count(self, room)
+
+    async def async_count(self, room: str | None = None) -> int:
+        """`count` for coroutines; as `async_connections` otherwise."""
+        return await aio.in_greenlet(self.cluster.count, self, room)
+
+    def to_message(self, value: object) -> Message:
+        """Return what is sent for a value: `dict` and `list` become JSON text, by the application's JSON provider.
+
+        Raises:
+            TypeError: it is nothing that can be sent.
+        """
+        return to_message(value, (flask if self._app is None else self._app).json.dumps)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the other nodes hear this one, and it hears them; for `/readyz`."""
+        return self.cluster.is_ready
+
+    @property
+    def cluster(self) -> Cluster:
+        """What carries the endpoint's messages.
+
+        Raises:
+            BackplaneError: the configured URL is none of a backplane.
+        """
+        if self._cluster is None or not process.has_begun():
+            if has_request_context() and get_own_hub() is not None:
+                # The first one, of a server that has not said so itself.
+                process.begin(bool(request.environ.get("wsgi.multiprocess")))
+            self._cluster = process.cluster_of(self)
+        return self._cluster
+
+    @property
+    def backplane_url(self) -> str | None:
+        """The configured URL; None for what suits the server."""
+        config = {} if self._app is None else self._app.config
+        return (
+            self._backplane or config.get("GWS_BACKPLANE_URL") or os.environ.get("GWS_BACKPLANE_URL") or None
+        )
+
+    def check_settings(self) -> None:
+        """Refuse what the application's configuration has become since the endpoint was made.
+
+        Raises:
+            ConfigurationError: it could not work.
+        """
+        if self._app is not None:
+            from_final_config(self._app.config, self._arguments)
+
+    def forget_cluster(self) -> None:
+        """This is another process now, or has ended: the next message finds a cluster anew."""
+        self._cluster = None
+
+    def _register(self, state: BlueprintSetupState) -> None:
+        assert isinstance(state.app, Flask)
+        if self._cluster is None:
+            # Else it is in use, in an application that has the blueprint already.
+            self.name = self._given_name or (state.url_prefix or "") + self.endpoint
+        self._belong_to(state.app)
+
+    def _belong_to(self, app: Flask) -> None:
+        from_config(app.config, self._arguments)
+        names.declare(app, self)
+        self._app = app
+
+    def _view(self, **path_params: Any) -> Response:
+        try:
+            upgrade = find_upgrade(request.environ)
+            names.serve(upgrade.server, request_ctx.app, self)
+            # Before anybody is connected, so that nothing is missed.
+            _ = self.cluster
+            conversation = Conversation(self, self.handlers, self._current_settings(), upgrade, path_params)
+            conversation.begin()
+        except HandshakeRefusedError as refusal:
+            logger.warning("%s refuses %s: %s", self, printable(request.remote_addr or "-"), refusal)
+            return answer(refusal)
+        except ConnectRefusedError as refusal:
+            return answer_as_view(refusal.answer)
+        return upgrade.run(conversation)
+
+    def _current_settings(self) -> Settings:
+        app = request_ctx.app
+        if app not in self._settings:
+            self._settings[app] = from_config(app.config, self._arguments)
+        return self._settings[app]
+
+
+_FOREIGN_VARIABLE: Final = re.compile(r"(?<=/):([A-Za-z_]\w*)|\{([A-Za-z_]\w*)[^{}]*\}")
+"""A variable as Robyn, Express and FastAPI write it. What stands in it is an application's."""
+
+
+def _check_rule(rule: str) -> None:
+    """Refuse a URL rule that Flask would take literally, and answer 404 for ever.
+
+    Raises:
+        ValueError: it shows how Flask writes it.
+    """
+    literal = re.sub(r"<[^<>]*>", "", f"/{rule}")
+    found = _FOREIGN_VARIABLE.search(literal)
+    if found:
+        name = found[1] or found[2]
+        right = rule.replace(found[0], f"<{name}>")
+        raise ValueError(f"{found[0]!r} in {rule!r} is no variable in Flask; write {right!r}")
+
+
+def _variables(rule: str) -> list[str]:
+    """The names of a URL rule's variables."""
+    return re.findall(r"<(?:[^<>]+:)?(\w+)>", rule)

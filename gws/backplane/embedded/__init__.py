@@ -1,0 +1,1 @@
+"""A Valkey server that the workers of one gunicorn start themselves."""

@@ -1,0 +1,1 @@
+"""The engine by way of Redis or Valkey: two connections, each with a greenlet."""

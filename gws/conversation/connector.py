@@ -1,0 +1,383 @@
+"""`ws`, what a handler knows of its connection: Robyn's `WebSocketConnector`, and what Flask adds to it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+from flask import Request
+from werkzeug.datastructures import Headers, ImmutableMultiDict
+
+from ..backplane.channels import check_room
+from ..cluster.ids import new_id
+from ..cluster.leaving import leave_all
+from ..cluster.node import Cluster, Endpoint
+from ..cluster.registry import deliver
+from ..connection.connection import Connection
+from ..connection.transport import HIGH_WATER
+from ..errors import TooManyRoomsError
+from ..hub.io import counters
+from ..protocol.encoding import Sendable, encode_message
+from ..protocol.frames import check_close
+from ..protocol.messages import Message
+from .query_params import QueryParams
+
+if TYPE_CHECKING:
+    from gevent.event import Event
+
+
+class HasCluster(Endpoint, Protocol):
+    """An endpoint, as far as its connections are concerned."""
+
+    @property
+    def cluster(self) -> Cluster:
+        """What carries its messages."""
+
+    def to_message(self, value: object) -> Message:
+        """Return what is sent for a value."""
+
+
+class WebSocketConnector:
+    """One connection, as its handlers and whoever they hand it to see it.
+
+    Attributes:
+        path_params: the variables of the URL rule.
+        subprotocol: what client and endpoint have agreed to speak (RFC 6455 §1.9), or None.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_accept",
+        "_connection",
+        "_endpoint",
+        "_has_left",
+        "_id",
+        "_in_connect",
+        "_max_rooms",
+        "_query_params",
+        "_request",
+        "_rooms",
+        "_state",
+        "path_params",
+        "subprotocol",
+    )
+
+    def __init__(
+        self,
+        endpoint: HasCluster,
+        connection: Connection,
+        request: Request,
+        path_params: Mapping[str, Any],
+        subprotocol: str | None,
+        accept: Callable[[], None],
+        max_rooms: int,
+    ) -> None:
+        self._id = new_id()
+        self.path_params = path_params
+        self.subprotocol = subprotocol
+        self._endpoint = endpoint
+        self._connection = connection
+        self._request = request
+        self._accept = accept
+        self._max_rooms = max_rooms
+        self._query_params: QueryParams | None = None
+        self._state: dict[str, Any] | None = None
+        self._rooms: set[str] | None = None
+        """Those that it has joined; most connections never do."""
+        self._in_connect = True
+        """Whether the connect handler has not finished."""
+        self._has_left = False
+        """Whether it is over, or has never come about, and joins no more."""
+
+    def __repr__(self) -> str:
+        return f"<WebSocketConnector {self.id} {self._request.path}>"
+
+    @property
+    def id(self) -> str:
+        """The connection's id, a UUID; whoever has it may send to the connection."""
+        return self._id
+
+    @property
+    def query_params(self) -> QueryParams:
+        """The query string of the URL."""
+        if self._query_params is None:
+            self._query_params = QueryParams(self._request.query_string.decode(errors="replace"))
+        return self._query_params
+
+    @property
+    def headers(self) -> Headers:
+        """The headers of the upgrade request."""
+        return self._request.headers
+
+    @property
+    def cookies(self) -> ImmutableMultiDict[str, str]:
+        """The cookies of the upgrade request."""
+        return self._request.cookies
+
+    @property
+    def remote_addr(self) -> str | None:
+        """The client's address; behind a proxy with Werkzeug's ProxyFix, the one that the proxy names."""
+        return self._request.remote_addr
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """A dict of the application's own, for as long as the connection."""
+        if self._state is None:
+            self._state = {}
+        return self._state
+
+    @property
+    def close_code(self) -> int | None:
+        """What ended the connection (RFC 6455 §7.4.1): 1006 when it was lost, None while it is open."""
+        return self._connection.close_code
+
+    @property
+    def close_reason(self) -> str | None:
+        """The text that came with `close_code`; None while the connection is open."""
+        return self._connection.close_reason
+
+    @property
+    def rooms(self) -> frozenset[str]:
+        """The rooms that the connection is in."""
+        return frozenset(self._rooms or ())
+
+    def join(self, room: str) -> None:
+        """Put the connection into a room of its endpoint, until it leaves or ends. Any greenlet, any thread.
+
+        In a `def` handler it returns when the other nodes' messages to the room are heard here too, or after a second;
+        in a coroutine, and in another thread, at once.
+
+        Args:
+            room: its name; it exists while somebody is in it. To join it twice is to join it once.
+
+        Raises:
+            TypeError: the name is no `str`.
+            ValueError: it is longer than 1 KiB in UTF-8.
+            TooManyRoomsError: the connection is in `max_rooms` others. What another thread asks for counts as soon as
+                the hub takes it; what is too much then is not done, and counted as `rooms_refused`.
+        """
+        check_room(room)
+        if self._is_full(room):
+            raise TooManyRoomsError(
+                f"the connection is in {self._max_rooms} rooms, and may be in no more of {self._endpoint!r}: "
+                "set WebSocket(..., max_rooms=...) or GWS_MAX_ROOMS, or have it leave one"
+            )
+        self._connection.io.call(self._join, room)
+        if self._connection.io.may_wait():
+            self._endpoint.cluster.wait_joined(self._endpoint, room)
+
+    def leave(self, room: str) -> None:
+        """Take the connection out of a room; one that it is not in is no error. Any greenlet, any thread."""
+        self._connection.io.call(self._leave, room)
+
+    def accept(self) -> None:
+        """Send the 101 now rather than when the connect handler returns. In the connect handler."""
+        self._accept()
+
+    def send(self, message: Sendable) -> bool:
+        """Send to this connection's own client, and wait while it is behind. Any greenlet, any thread.
+
+        Args:
+            message: text, binary, or a dict or list that becomes JSON text.
+
+        Returns:
+            Whether it was queued; False once the connection has begun to end.
+
+        Raises:
+            TypeError: the message is none of these.
+            WouldBlockError: the client is behind, and a coroutine sends: write `await ws.async_send(...)`.
+        """
+        return self.sync_send_to(self.id, message)
+
+    async def async_send(self, message: Sendable) -> bool:
+        """`send` for `async def` handlers.
+
+        Raises:
+            TypeError: the message is neither `str`, `bytes`, `dict` nor `list`.
+            RuntimeError: no event loop runs: a plain `def` handler calls `send`.
+        """
+        _require_loop("async_send", "send")
+        return await self.async_send_to(self.id, message)
+
+    def sync_send_to(self, recipient_id: str, message: Sendable) -> bool:
+        """Send to a connection of this endpoint. Any greenlet, any thread.
+
+        Sending to itself waits while the client is behind; sending to others never waits.
+
+        Args:
+            recipient_id: its `ws.id`.
+            message: text, binary, or a dict or list that becomes JSON text.
+
+        Returns:
+            Whether it was queued, or handed on to the node that the id names: False when the endpoint has no such
+            connection here, and no such node lives.
+
+        Raises:
+            TypeError: the message is neither `str`, `bytes`, `dict` nor `list`.
+            WouldBlockError: sent to itself in a coroutine, and the client is behind.
+        """
+        queued = self._queue_for(recipient_id, message)
+        if queued and recipient_id == self.id:
+            self._accept_if_full()
+            self._connection.drain()
+        return queued
+
+    async def async_send_to(self, recipient_id: str, message: Sendable) -> bool:
+        """`sync_send_to` for `async def` handlers.
+
+        Raises:
+            TypeError: the message is neither `str`, `bytes`, `dict` nor `list`.
+            RuntimeError: no event loop runs: a plain `def` handler calls `sync_send_to`.
+        """
+        _require_loop("async_send_to", "sync_send_to")
+        queued = self._queue_for(recipient_id, message)
+        if queued and recipient_id == self.id:
+            self._accept_if_full()
+            await self._drained()
+        await self._end_burst()
+        return queued
+
+    def sync_broadcast(self, message: Sendable, room: str | None = None, include_self: bool = True) -> None:
+        """Send to every connection of this endpoint, on all nodes. Any greenlet, any thread; never waits.
+
+        Args:
+            message: text, binary, or a dict or list that becomes JSON text.
+            room: the room whose members get it, rather than everyone; the sender need not be one.
+            include_self: whether this connection gets it too.
+
+        Raises:
+            TypeError: the message is neither `str`, `bytes`, `dict` nor `list`, or the room no `str`.
+            ValueError: the room's name is longer than 1 KiB.
+        """
+        if type(message) is not str:
+            message = self._endpoint.to_message(message)
+        exclude = () if include_self else (self.id,)
+        self._endpoint.cluster.broadcast(self._endpoint, message, room, exclude)
+        if self._in_connect and include_self and (room is None or room in self.rooms):
+            deliver([self._connection], encode_message(message))
+            self._accept_if_full()
+
+    async def async_broadcast(
+        self, message: Sendable, room: str | None = None, include_self: bool = True
+    ) -> None:
+        """`sync_broadcast` for `async def` handlers.
+
+        Raises:
+            TypeError, ValueError: as there.
+            RuntimeError: no event loop runs: a plain `def` handler calls `sync_broadcast`.
+        """
+        _require_loop("async_broadcast", "sync_broadcast")
+        self.sync_broadcast(message, room, include_self)
+        await self._end_burst()
+
+    def close(self, code: int = 1000, reason: str = "Connection closed") -> None:
+        """Close the connection: out of the registry at once, then what runs is finished. Any greenlet, any thread.
+
+        From another thread, "at once" is as soon as the hub can. The running handler's return value is still sent, the
+        close handler runs and its return value is sent, then the Close frame. Twice is once.
+
+        Args:
+            code: 1000 to 1003, 1007 to 1014 or 3000 to 4999 (RFC 6455 §7.4).
+            reason: at most 123 bytes of UTF-8.
+
+        Raises:
+            TypeError: the code is no `int`, or the reason no `str`.
+            ValueError: a code or reason that may not be sent.
+        """
+        self._connection.io.call(self._connection.close, *check_close(code, reason))
+
+    def _is_full(self, room: str) -> bool:
+        rooms = self._rooms
+        return rooms is not None and len(rooms) >= self._max_rooms and room not in rooms
+
+    def _queue_for(self, recipient_id: str, message: Sendable) -> bool:
+        if type(message) is not str:
+            message = self._endpoint.to_message(message)
+        if recipient_id == self.id and self._in_connect:
+            return deliver([self._connection], encode_message(message))
+        return self._endpoint.cluster.send_to(self._endpoint, recipient_id, message)
+
+    def _join(self, room: str) -> None:
+        if self._has_left:
+            return
+        if self._rooms is None:
+            self._rooms = set()
+        elif room in self._rooms:
+            return
+        if self._is_full(room):
+            counters["rooms_refused"] += 1
+            return
+        self._rooms.add(room)
+        self._endpoint.cluster.join(self._endpoint, room, self.id, self._connection)
+
+    def _leave(self, room: str) -> None:
+        if self._rooms and room in self._rooms:
+            self._rooms.remove(room)
+            self._endpoint.cluster.leave(self._endpoint, room, self.id)
+
+    def _accept_if_full(self) -> None:
+        """Send the 101 when much waits behind it, so that what waits can leave."""
+        connection = self._connection
+        if self._in_connect and connection.outbox_size > HIGH_WATER and connection.io.is_current():
+            self._accept()
+
+    async def _end_burst(self) -> None:
+        """Let the hub write when it is time to, as `HubIO.end_burst` does for a greenlet."""
+        io = self._connection.io
+        if io.has_burst():
+            await asyncio.sleep(0)
+            for _ in range(io.count_unflushed()):
+                if io.count_unflushed():
+                    await asyncio.sleep(1e-6)
+
+    async def _drained(self) -> None:
+        connection = self._connection
+        while connection.io.is_current() and connection.is_behind():
+            before = connection.outbox_size
+            while connection.outbox_size == before:
+                # Taken before anything else runs: whoever changes it tells only those who are there.
+                changed = connection.changed()
+                try:
+                    await asyncio.wait_for(_wait_in_loop(changed), connection.stall_timeout)
+                except asyncio.TimeoutError:
+                    connection.end_slow()
+
+
+def leave_rooms(ws: WebSocketConnector) -> None:
+    """The connection is over, or has never come about: nobody reaches it by a room any more. In the hub."""
+    ws._has_left = ws._connection.is_hidden = True
+    rooms, ws._rooms = ws._rooms, None
+    if rooms:
+        cluster, endpoint, connection_id = ws._endpoint.cluster, ws._endpoint, ws.id
+        leave_all(ws._connection.io, lambda room: cluster.leave(endpoint, room, connection_id), rooms)
+
+
+def show(ws: WebSocketConnector) -> None:
+    """The connect handler has finished: whoever is not over can be reached by its rooms. In the hub."""
+    ws._in_connect = False
+    ws._connection.is_hidden = ws._has_left
+
+
+async def _wait_in_loop(event: Event) -> None:
+    """Wait for an event of gevent's on whatever event loop runs."""
+    loop = asyncio.get_running_loop()
+    is_set = asyncio.Event()
+
+    def tell(_: object) -> None:
+        loop.call_soon_threadsafe(is_set.set)
+
+    event.rawlink(tell)
+    try:
+        await is_set.wait()
+    finally:
+        event.unlink(tell)
+
+
+def _require_loop(called: str, instead: str) -> None:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        raise RuntimeError(
+            f"await ws.{called}(...) in an async def handler; a plain def handler calls ws.{instead}(...)"
+        ) from None

@@ -1,0 +1,22 @@
+cimport cython
+
+from gws.connection.connection cimport Connection
+
+
+cdef class Conversation:
+    cdef object _app
+    cdef bint _connected
+    cdef Connection _connection
+    cdef object _context
+    cdef object _deadline
+    cdef object _endpoint
+    cdef dict _globals
+    cdef object _handlers
+    cdef object _handshake
+    cdef bint _per_event
+    cdef object _runner
+    cdef object _ws
+
+    @cython.locals(handled=Py_ssize_t, next_look=Py_ssize_t)
+    cpdef bint _handle(self, event, handler, list messages)
+    cpdef _say(self, result)

@@ -1,0 +1,1 @@
+"""Who serves HTTP, hands a WebSocket its socket, and stops."""

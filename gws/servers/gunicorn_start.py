@@ -1,0 +1,96 @@
+"""What gws does when a gunicorn worker starts, also one of a class that knows nothing of gws."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, Final
+
+import gevent
+
+from ..cluster import process
+from ..errors import ConfigurationError
+from . import gunicorn_log, patching, shutdown
+
+if TYPE_CHECKING:
+    from gunicorn.workers.ggevent import GeventWorker
+
+RELOAD_INTERVAL: Final = 0.1
+"""Seconds between looks whether `--reload` ends the worker; it does nothing that could be waited for."""
+
+_is_awaited = False
+_has_begun = False
+
+
+def begin(worker: GeventWorker) -> None:
+    """Begin in this worker, and wait for a first answer of each backplane, some seconds at most.
+
+    Raises:
+        SystemExit: there will never be one; the log says why. gunicorn then ends, rather than to try again for ever.
+    """
+    global _has_begun
+    _has_begun = True
+    gunicorn_log.join()
+    # A worker that follows one that has died, or stands beside another, need not say it again.
+    is_first = worker.age == 1
+    if is_first:
+        patching.check()
+    if worker.cfg.reload:
+        gevent.spawn(_end_when_reloaded, worker)
+    try:
+        # One whose application waits, or fails, while it is loaded has none.
+        application = getattr(worker, "wsgi", None)
+        process.begin(worker.cfg.workers > 1, announce=is_first, application=application)
+        process.check()
+    except ConfigurationError as error:
+        from gunicorn.arbiter import Arbiter
+
+        worker.log.critical("%s", error)
+        sys.exit(Arbiter.WORKER_BOOT_ERROR)
+
+
+def _end_when_reloaded(worker: GeventWorker) -> None:
+    """Close every connection when `--reload` ends the worker, which it does without a signal."""
+    while worker.alive:
+        gevent.sleep(RELOAD_INTERVAL)
+    shutdown.close_all()
+
+
+def await_worker() -> None:
+    """Have `begin` called as soon as the hub runs, if this is a gunicorn worker then."""
+    global _is_awaited
+    if not _is_awaited and "gunicorn.workers.ggevent" in sys.modules:
+        _is_awaited = True
+        if _find_worker() is not None:
+            gunicorn_log.join()
+        gevent.spawn(_begin_in_worker)
+
+
+def _find_worker() -> GeventWorker | None:
+    """Return the worker that this process is.
+
+    gunicorn tells an application nothing of it; yet it has the signals, also those that nobody else wants.
+    """
+    from gunicorn.workers.ggevent import GeventWorker
+
+    worker = getattr(signal.getsignal(signal.SIGWINCH), "__self__", None)
+    return worker if isinstance(worker, GeventWorker) and worker.pid == os.getpid() else None
+
+
+def _begin_in_worker() -> None:
+    worker = _find_worker()
+    if worker is not None and not _has_begun:
+        shutdown.install_signal_handlers()
+        begin(worker)
+
+
+def _await_after_fork() -> None:
+    """With `--preload` the application is loaded before the worker is there, and the hub may have run meanwhile."""
+    global _is_awaited
+    was_awaited, _is_awaited = _is_awaited, False
+    if was_awaited:
+        await_worker()
+
+
+os.register_at_fork(after_in_child=_await_after_fork)

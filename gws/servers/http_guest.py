@@ -1,0 +1,99 @@
+"""Guards an application that gevent-websocket's own server runs, as far as an application can.
+
+That server has parsed the head by then. How a body is read, and when the others have their turn, is still ours to say.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import weakref
+from collections.abc import Callable, Iterable, MutableMapping
+from contextlib import nullcontext
+from typing import Any
+
+import gevent
+from flask import Flask
+from gevent.pywsgi import Input
+from werkzeug.exceptions import RequestHeaderFieldsTooLarge
+
+from ..printable import printable
+from ..settings import from_config
+from .http_body import Body, Turn
+from .upgrade import ENVIRON_KEY
+
+_turns: MutableMapping[Any, Turn] = weakref.WeakKeyDictionary()
+"""By the greenlet that serves a TCP connection."""
+
+
+class _Printable(logging.Filter):
+    """Escape what a stranger has sent in the lines of somebody else's log."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = printable(record.getMessage()), None
+        return True
+
+
+_printable = _Printable()
+
+
+def guarded(app: Flask) -> Callable[[dict[str, Any], Any], Iterable[bytes]]:
+    """Return the application's WSGI callable, which guards itself under another pywsgi server than gws's."""
+    wsgi_app: Any = app.wsgi_app
+    logging.getLogger("geventwebsocket.handler").addFilter(_printable)
+
+    @functools.cache
+    def max_head_size() -> int:
+        return from_config(app.config, {}).max_head_size
+
+    def application(environ: dict[str, Any], start_response: Any) -> Any:
+        body: Any = environ.get("wsgi.input")
+        if ENVIRON_KEY in environ or not (isinstance(body, Input) or "wsgi.websocket" in environ):
+            return wsgi_app(environ, start_response)
+        _turns.setdefault(gevent.getcurrent(), Turn()).end()
+        if _head_size(environ) > max_head_size():
+            return RequestHeaderFieldsTooLarge()(environ, _closing(start_response))
+        return wsgi_app(
+            environ, _reading(environ, body, start_response) if _has_body(environ) else start_response
+        )
+
+    return application
+
+
+def _head_size(environ: dict[str, Any]) -> int:
+    return sum(len(value) for value in environ.values() if isinstance(value, str))
+
+
+def _has_body(environ: dict[str, Any]) -> bool:
+    return isinstance(environ["wsgi.input"], Input) and (
+        "HTTP_TRANSFER_ENCODING" in environ or environ.get("CONTENT_LENGTH", "0") != "0"
+    )
+
+
+def _reading(environ: dict[str, Any], theirs: Any, start_response: Any) -> Any:
+    """Put gws's body in the place of pywsgi's; return a `start_response` that closes behind one that is not read."""
+    length = None if theirs.chunked_input else theirs.content_length
+    ours = Body(
+        theirs.rfile,
+        length,
+        _turns[gevent.getcurrent()],
+        lambda late: nullcontext(),
+        theirs._send_100_continue if theirs.socket is not None else None,
+    )
+    environ["wsgi.input"] = ours
+    # It has nothing left to read, or to pass over.
+    theirs.chunked_input, theirs.content_length = False, 0
+
+    def start(status: str, headers: Any, exc_info: Any = None) -> Any:
+        ours._discard()
+        return (start_response if ours.is_complete else _closing(start_response))(status, headers, exc_info)
+
+    return start
+
+
+def _closing(start_response: Any) -> Any:
+    def start(status: str, headers: Any, exc_info: Any = None) -> Any:
+        kept = [(name, value) for name, value in headers if name.lower() != "connection"]
+        return start_response(status, [*kept, ("Connection", "close")], exc_info)
+
+    return start

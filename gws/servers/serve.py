@@ -1,0 +1,138 @@
+"""`gws.serve`: serves an application in this process until it is told to stop.
+
+Not called `serve`: `gws.serve` is the function, whichever is imported first.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import socket
+import sys
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Final
+
+import gevent
+
+from ..cluster import process
+from ..errors import ConfigurationError
+from . import patching, shutdown
+from .pywsgi import UpgradeServer, WebSocketHandler
+from .serve_options import ServeOptions, check_address, check_options
+from .tls import make_context
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+BACKLOG: Final = 4096
+
+
+def serve(app: Any, host: str = "127.0.0.1", port: int = 8080, **options: Unpack[ServeOptions]) -> None:
+    """Serve an application until SIGTERM or Ctrl-C; then close every connection of the process with 1001 and return.
+
+    Args:
+        app: a Flask application, or one wrapped in WSGI middleware.
+        host: the name or address to listen on; "" is every address.
+        port: the port to listen on; 0 is one that is free.
+        options: `certfile` and `keyfile`, or `ssl_context`, for TLS; `log`, `error_log`, `backlog`, `spawn` and
+            `environ` as `gevent.pywsgi.WSGIServer` has them.
+
+    Raises:
+        TypeError, ValueError: an option that there is not, or an address that cannot be.
+        SystemExit: 1, with one line that says why the port, the certificate or the backplane cannot be used, or which
+            two endpoints of two applications have the same name.
+    """
+    patching.check()
+    server = start_server(app, host, port, options)
+    scheme = "https" if server.ssl_enabled else "http"
+    print(f"gws listens on {scheme}://{_shown(host, server.server_port)}", file=sys.stderr, flush=True)
+    if gevent.get_hub().loop.default:
+        _signal_watchers.extend(
+            gevent.signal_handler(number, server.told.set) for number in (signal.SIGTERM, signal.SIGINT)
+        )
+    try:
+        serve_until_told(server)
+    finally:
+        _ignore_signals()
+
+
+def start_server(app: Any, host: str, port: int, options: ServeOptions) -> UpgradeServer:
+    """Return a server that listens, in the caller's hub; arguments and errors are those of `serve`."""
+    check_options(options)
+    check_address(host, port)
+    try:
+        server = _make_server(app, host, port, options)
+        process.begin(is_multiprocess=False, application=app)
+        process.check()
+    except ConfigurationError as error:
+        sys.exit(f"gws: {error}")
+    try:
+        server.start()
+    except OSError as error:
+        sys.exit(f"gws cannot listen on {_shown(host, port)}: {_reason(error)}")
+    shutdown.begin_serving()
+    return server
+
+
+def serve_until_told(server: UpgradeServer) -> None:
+    """Wait until the server is told to stop; then close every connection of the process with 1001."""
+    try:
+        server.told.wait()
+    finally:
+        shutdown.close_all()
+        server.stop(timeout=0)
+
+
+def _make_server(app: Any, host: str, port: int, options: ServeOptions) -> UpgradeServer:
+    rest: dict[str, Any] = {"backlog": BACKLOG, **options}
+    try:
+        context = make_context(*(rest.pop(name, None) for name in ("certfile", "keyfile", "ssl_context")))
+    except ValueError as error:
+        sys.exit(f"gws: {error}")
+    if context is not None:
+        # To pywsgi, any argument that it does not know, and be it None, means TLS.
+        rest["ssl_context"] = context
+    return UpgradeServer((host, port), app, handler_class=WebSocketHandler, **rest)
+
+
+def _shown(host: str, port: int | None) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host or '*'}:{port}"
+
+
+def _reason(error: OSError) -> str:
+    """Return why the address cannot be had, and which line to change."""
+    where = _calling_line()
+    # gevent has added the address to `strerror`.
+    reason = error.args[1] if len(error.args) > 1 else str(error)
+    if isinstance(error, socket.gaierror):
+        return f"{reason}; host is a name or an address of this machine: change it in {where}"
+    if error.errno == errno.EADDRINUSE:
+        return f"{reason}; end the program that has the port, or change port in {where}"
+    if error.errno == errno.EACCES:
+        return f"{reason}; ports below 1024 are the system's: change port in {where}"
+    return f"{reason}; change host or port in {where}"
+
+
+def _calling_line() -> str:
+    """Return the line of the program that calls gws; `gws.Server` calls it from a thread of its own."""
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and _package_of(frame) in ("gws", "threading", "gevent"):
+        frame = frame.f_back
+    return "the call of gws" if frame is None else f"{frame.f_code.co_filename}, line {frame.f_lineno}"
+
+
+def _package_of(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__")).partition(".")[0]
+
+
+_signal_watchers: list[Any] = []
+
+
+def _ignore_signals() -> None:
+    """Leave them to Python again; in a forked process too, which is not the server."""
+    while _signal_watchers:
+        _signal_watchers.pop().cancel()
+
+
+os.register_at_fork(after_in_child=_ignore_signals)
