@@ -7,12 +7,16 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from flask import Flask
 
+from gws import WebSocket
+from gws.cluster import names
 from gws.cluster.publisher import Publisher
 
 from .conftest import StartServer
@@ -325,12 +329,41 @@ def test_two_endpoints_of_one_name_in_one_application_are_refused_where_they_are
 
 @pytest.mark.parametrize("name", ["", "a\0b", "ü" * 513, "\ud800", 5, b"chat"])
 def test_what_is_no_name_is_refused(name: Any) -> None:
-    from flask import Flask
-
-    from gws import WebSocket
-
     with pytest.raises((TypeError, ValueError)):
         WebSocket(Flask("app"), "/chat", name=name)
+
+
+class Middleware:
+    """Hands a request on, and has something that cannot be looked at."""
+
+    def __init__(self, wsgi: Any, other: object) -> None:
+        self.wsgi = wsgi
+        self.other = other
+
+    def __call__(self, *arguments: Any) -> Any:
+        """As every WSGI application."""
+        return self.wsgi(*arguments)
+
+
+def unbound(wsgi: Any) -> Callable[..., Any]:
+    """Middleware with a variable that is bound later than the server starts, if at all."""
+
+    def application(environ: dict[str, Any], start_response: Any) -> Any:
+        return wsgi({**environ, "later": later}, start_response)
+
+    if wsgi is None:
+        later = ""
+    return application
+
+
+def test_middleware_that_cannot_be_looked_into_is_passed_by() -> None:
+    app = Flask("app")
+    WebSocket(app, "/chat")
+    behind = [names.behind(app), names.behind(Middleware(app, 5)), names.behind(unbound(Middleware(app, 5)))]
+    assert [[party.name for party in parties] for parties in behind] == [["/chat"]] * 3
+    gone = weakref.proxy(set())
+    assert [party.name for party in names.behind(Middleware(app, gone))] == ["/chat"]
+    assert names.behind(gone) == []
 
 
 FACTORY = """

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gc
-import inspect
 import types
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, NamedTuple, Protocol
 
 from ..backplane.contract import BackplaneError
@@ -194,7 +194,14 @@ def _complaint(one: Party, another: Party) -> str:
 
 
 def _parts(one: object) -> list[object]:
-    """What a WSGI application may hand a request on to."""
+    """Return what a WSGI application may hand a request on to; nothing of an object that cannot be looked into."""
+    try:
+        return _look_into(one)
+    except Exception:  # noqa: BLE001 - a stranger's object: a search in the dark ends no start
+        return []
+
+
+def _look_into(one: object) -> list[object]:
     # Not isinstance, here and below: a proxy such as `flask.current_app` would answer for what it stands for.
     kind = type(one)
     if hasattr(kind, "_get_current_object"):
@@ -208,11 +215,23 @@ def _parts(one: object) -> list[object]:
     if isinstance(one, functools.partial):
         return [one.func, *one.args, *one.keywords.values()]
     if isinstance(one, types.FunctionType):
-        named = inspect.getclosurevars(one)
-        return [*named.nonlocals.values(), *filter(_is_object, named.globals.values())]
+        return [*_bound(one.__closure__ or ()), *filter(_is_object, _globals_of(one))]
     if callable(one) and _is_object(one) and hasattr(one, "__dict__"):
         return list(vars(one).values())
     return []
+
+
+def _bound(cells: Iterable[types.CellType]) -> Iterator[object]:
+    """Return what the variables of a closure hold, but for those that hold nothing yet."""
+    for cell in cells:
+        with contextlib.suppress(ValueError):
+            yield cell.cell_contents
+
+
+def _globals_of(function: types.FunctionType) -> list[object]:
+    """Return what the global names that a function uses stand for."""
+    names = function.__globals__
+    return [names[name] for name in function.__code__.co_names if name in names]
 
 
 def _is_object(one: object) -> bool:
