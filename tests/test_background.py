@@ -65,6 +65,12 @@ with gws.Server(app) as server, talk(server) as client:
     )
 
 
+@pytest.mark.parametrize("host", ["", "::1", "::", "localhost"])
+def test_its_url_can_be_connected_to_whatever_the_host(host: str) -> None:
+    source = SOURCE.format(patch="")
+    assert python(f"{source}\nwith gws.Server(app, host={host!r}) as server, talk(server):\n    pass\n") == ""
+
+
 def test_its_end_closes_every_websocket_with_1001(source: str) -> None:
     assert (
         python(

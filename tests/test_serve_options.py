@@ -80,6 +80,25 @@ def test_an_address_that_cannot_be_is_an_error_that_says_what_can(
     assert words in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"spawn": "4"}, "spawn is a number of connections, not '4'"),
+        ({"spawn": None}, "spawn is a number of connections, not None"),
+        ({"spawn": 0}, "spawn is a number of connections, 1 or more, not 0"),
+        ({"backlog": "5"}, "backlog is a number of connections, not '5'"),
+        ({"backlog": -1}, "backlog is a number of connections, 1 or more, not -1"),
+        ({"log": "access.log"}, 'for a file write log=open("access.log", "a", buffering=1)'),
+        ({"error_log": 5}, "error_log is a logging.Logger"),
+        ({"environ": 5}, "environ is a dict, or None, not 5"),
+    ],
+)
+def test_a_value_that_serves_nobody_is_an_error_that_says_what_does(options: Any, words: str) -> None:
+    with pytest.raises((TypeError, ValueError)) as caught:
+        serve(App(__name__), **options)
+    assert words in str(caught.value)
+
+
 def test_options_are_checked_and_completed_by_type_checkers(tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(

@@ -114,6 +114,32 @@ def test_anything_else_is_refused_by_name(name: str, value: object) -> None:
         from_config({f"GWS_{name.upper()}": value}, {})
 
 
+@pytest.mark.parametrize("name", TIMES)
+@pytest.mark.parametrize("value", [math.inf, 10**400, 10**10])
+def test_more_seconds_than_a_clock_can_count_are_refused(name: str, value: float) -> None:
+    with pytest.raises(ValueError, match=f"{name} is a number of seconds, at most"):
+        from_config({}, {name: value})
+
+
+def test_a_subprotocol_is_required_or_not() -> None:
+    for value in ("false", 0, None):
+        with pytest.raises(TypeError, match="require_subprotocol is True or False"):
+            from_config({}, {"require_subprotocol": value})
+
+
+@pytest.mark.parametrize(
+    ("app", "rule"), [(None, "/chat"), ("chat", "/chat"), (App(__name__), None), (App(__name__), 5)]
+)
+def test_what_is_no_application_and_what_is_no_rule_is_said_to_be_none(app: Any, rule: Any) -> None:
+    with pytest.raises(TypeError, match="not"):
+        WebSocket(app, rule)
+
+
+def test_a_dot_in_a_rule_is_none_of_flasks() -> None:
+    app = App(__name__)
+    assert WebSocket(app, "/a.b").endpoint != WebSocket(app, "/a_b").endpoint
+
+
 @pytest.mark.parametrize("name", SIZES)
 def test_bytes_are_whole(name: str) -> None:
     for value in (1.0, 1e6, True):

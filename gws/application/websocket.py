@@ -71,6 +71,8 @@ class WebSocket:
         backplane: str | None = None,
         **settings: Any,
     ) -> None:
+        if not isinstance(app, Flask | Blueprint):
+            raise TypeError(f"a WebSocket is of a Flask application or a Blueprint, not {app!r}")
         check_arguments(settings)
         _check_rule(endpoint)
         self._backplane = None if backplane is None else urls.check(backplane)
@@ -88,7 +90,7 @@ class WebSocket:
         self._app: Flask | None = None
         install(app)
         app.add_url_rule(
-            self.endpoint, endpoint=self.endpoint.replace(".", "_"), view_func=self._view, websocket=True
+            self.endpoint, endpoint=self.endpoint.replace(".", "%2E"), view_func=self._view, websocket=True
         )
         if isinstance(app, Flask):
             self._belong_to(app)
@@ -290,8 +292,11 @@ def _check_rule(rule: str) -> None:
     """Refuse a URL rule that Flask would take literally, and answer 404 for ever.
 
     Raises:
+        TypeError: it is no rule.
         ValueError: it shows how Flask writes it.
     """
+    if not isinstance(rule, str):
+        raise TypeError(f'the URL rule of a WebSocket is a str, such as "/chat", not {rule!r}')
     literal = re.sub(r"<[^<>]*>", "", f"/{rule}")
     found = _FOREIGN_VARIABLE.search(literal)
     if found:

@@ -19,7 +19,7 @@ from ..cluster import process
 from ..errors import ConfigurationError
 from . import patching, shutdown
 from .pywsgi import UpgradeServer, WebSocketHandler
-from .serve_options import ServeOptions, check_address, check_options
+from .serve_options import ServeOptions, check_address, check_options, check_values
 from .tls import make_context
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ def serve(app: Any, host: str = "127.0.0.1", port: int = 8080, **options: Unpack
 def start_server(app: Any, host: str, port: int, options: ServeOptions) -> UpgradeServer:
     """Return a server that listens, in the caller's hub; arguments and errors are those of `serve`."""
     check_options(options)
+    check_values(options)
     check_address(host, port)
     try:
         server = _make_server(app, host, port, options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import logging
 import ssl
 from collections.abc import Iterable
 from typing import Any, Final, TypedDict
@@ -71,6 +72,31 @@ def check_options(names: Iterable[str]) -> None:
             nearest = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {nearest[0]!r}?" if nearest else f"there are {', '.join(known)}"
             raise TypeError(f"gws.serve() and app.start() have no option {name!r}; {hint}")
+
+
+def check_values(options: ServeOptions) -> None:
+    """Refuse values that no request could be served with.
+
+    Raises:
+        TypeError, ValueError: saying what one is.
+    """
+    for name in ("backlog", "spawn"):
+        if name in options:
+            value = options[name]
+            if isinstance(value, bool) or not isinstance(value, int):
+                raise TypeError(f"{name} is a number of connections, not {value!r}")
+            if value < 1:
+                raise ValueError(f"{name} is a number of connections, 1 or more, not {value}")
+    for name in ("log", "error_log"):
+        log = options.get(name)
+        if log is not None and not isinstance(log, logging.Logger) and not hasattr(log, "write"):
+            raise TypeError(
+                f"{name} is a logging.Logger, what has a write(), or None for no log, not {log!r}; "
+                f'for a file write {name}=open("access.log", "a", buffering=1)'
+            )
+    environ = options.get("environ")
+    if not isinstance(environ, dict | None):
+        raise TypeError(f"environ is a dict, or None, not {environ!r}")
 
 
 def check_address(host: object, port: object) -> None:

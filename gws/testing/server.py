@@ -72,7 +72,8 @@ class Server:
     def url(self, path: str = "/") -> str:
         """Return the address of a WebSocket, such as "ws://127.0.0.1:40123/chat"."""
         assert self._server is not None
-        return f"{'wss' if self._server.ssl_enabled else 'ws'}://{self.host}:{self.port}{path}"
+        host = f"[{self.host}]" if ":" in self.host else self.host or "localhost"
+        return f"{'wss' if self._server.ssl_enabled else 'ws'}://{host}:{self.port}{path}"
 
     def _run(self) -> None:
         try:
