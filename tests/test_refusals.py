@@ -24,6 +24,7 @@ ANSWERS = {
     "a response of 200": lambda: flask.Response("no WebSocket"),
     "a 503": lambda: ("later", 503),
     "a tuple that is none": lambda: (),
+    "abort": lambda: flask.abort(403),
 }
 
 def login_required(function):
@@ -137,11 +138,12 @@ def test_a_refusal_is_answered_as_flask_would(server: Server, kind: str, answer:
 
 @pytest.mark.parametrize("kind", ["def", "async"])
 def test_behind_the_101_a_refusal_is_a_close(server: Server, kind: str) -> None:
-    with unharmed(server), RawClient(server, path(kind, "a tuple") + "&accept=1") as client:
-        assert client.status == 101
-        assert client.read_close() == (1008, "401 UNAUTHORIZED")
-        client.close(1008)
-        assert client.has_ended()
+    for answer, reason in (("a tuple", "401 UNAUTHORIZED"), ("abort", "403 FORBIDDEN")):
+        with unharmed(server), RawClient(server, path(kind, answer) + "&accept=1") as client:
+            assert client.status == 101
+            assert client.read_close() == (1008, reason)
+            client.close(1008)
+            assert client.has_ended()
 
 
 def test_what_no_view_may_return_is_an_error_of_the_server(server: Server) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Final
 import gevent
 from flask import Response, current_app, got_request_exception, request
 from flask.globals import app_ctx, request_ctx
+from werkzeug.exceptions import HTTPException
 
 from .. import aio
 from ..cluster.registry import registry
@@ -150,6 +151,8 @@ class Conversation:
             if error is deadline:
                 raise HandshakeRefusedError(503, "the connect handler took too long") from error
             if self._handshake is None:
+                if isinstance(error, HTTPException):
+                    return self._refuse(error)
                 if isinstance(error, gevent.GreenletExit):
                     self._connection.close(GOING_AWAY, "going away")
                 else:
