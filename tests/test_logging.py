@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from websockets.sync.client import connect
 
 from .client_frames import request
 from .conftest import StartServer
 from .harness import Server
-from .program import wait_for
+from .program import DEADLINE, wait_for
 from .raw_client import RawClient
 from .valkey import Valkey
 
@@ -175,3 +178,27 @@ def test_a_backplane_that_works_is_announced_once_without_its_password(
         assert len({pid for pid, _ in lines}) == 2
         assert max(nodes for _, nodes in lines) == "2"
         assert "a-secret-word" not in server.log()
+
+
+def test_a_log_that_nobody_reads_any_more_ends_no_websocket(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(
+        "from gevent import monkey; monkey.patch_all()\n"
+        "import gws\n"
+        "app = gws.App(__file__)\n"
+        "gws.WebSocket(app, '/chat').on('message')(lambda msg: msg)\n"
+        "app.start(port=0)\n"
+    )
+    # As in `python app.py 2>&1 | head -1`.
+    with subprocess.Popen(
+        [sys.executable, "app.py"], cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    ) as process:
+        try:
+            assert process.stderr is not None
+            address = process.stderr.readline().split("//")[1].strip()
+            process.stderr.close()
+            for _ in range(3):
+                with connect(f"ws://{address}/chat", open_timeout=DEADLINE) as client:
+                    client.send("hello")
+                    assert client.recv(timeout=DEADLINE) == "hello"
+        finally:
+            process.terminate()

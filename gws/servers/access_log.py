@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import time
 from collections.abc import Iterable
@@ -26,10 +27,12 @@ def write_line(handler: Any, status: str) -> None:
     before = handler.status, handler._orig_status
     handler.status = handler._orig_status = status
     handler.time_finish = time.time()
-    if hasattr(handler, "write_log"):
-        handler.write_log()
-    else:
-        _write_as_guest(handler)
+    # A log that cannot be written any more, since its reader has gone or the disk is full, ends no WebSocket.
+    with contextlib.suppress(OSError, ValueError):
+        if hasattr(handler, "write_log"):
+            handler.write_log()
+        else:
+            _write_as_guest(handler)
     handler.status, handler._orig_status = before
 
 
