@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import socket
 import time
 
 import pytest
@@ -36,6 +39,10 @@ def in_child():
     time.sleep(0.1)
     print("the child counts", chat.count(), flush=True)
 
+@app.get("/count")
+def count():
+    return str(chat.count())
+
 @app.get("/fork")
 def start():
     child = fork.Process(target=in_child)
@@ -45,6 +52,14 @@ def start():
 def stay(there):
     os.write(there, b"x")
     time.sleep(60)
+
+@app.get("/stay")
+def have_one_stay():
+    here, there = os.pipe()
+    if not (child := os.fork()):
+        stay(there)
+    os.read(here, 1)
+    return str(child)
 
 @app.get("/terminate")
 def terminate():
@@ -71,6 +86,9 @@ def start(start_server: StartServer, way: str) -> tuple[Server, list[RawClient],
         return len(clients) >= 8 and len(seen) == (1 if way == "python" else 2)
 
     wait_for(everywhere, "clients of each worker")
+    # gevent-websocket's worker serves before the other one knows it; whichever is asked, it should count all.
+    counted = [str(len(clients))] * 8
+    wait_for(lambda: [server.get("/count") for _ in counted] == counted, "the workers to know each other")
     return server, clients, seen
 
 
@@ -118,10 +136,24 @@ def test_a_child_that_is_told_to_stop_stops_and_nothing_else_does(
         client.drop()
 
 
+def test_a_child_that_stays_does_not_keep_the_address(start_server: StartServer) -> None:
+    # Those of gunicorn's workers end by themselves: they have its look for a master that has gone.
+    server = start_server(SOURCE)
+    child = int(server.get("/stay"))
+    try:
+        with server.stopping():
+            pass
+        assert is_running(child)
+        host, _, port = server.address.rpartition(":")
+        socket.create_server((host, int(port))).close()
+    finally:
+        os.kill(child, signal.SIGKILL)
+
+
 def is_running(pid: int) -> bool:
     """Whether a process is there, and no zombie."""
     try:
         with open(f"/proc/{pid}/stat") as stat:
             return stat.read().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False

@@ -12,6 +12,7 @@ from types import FrameType
 from typing import Any, Final
 
 import gevent
+from gevent import monkey
 from gevent.event import Event
 from gevent.pywsgi import WSGIServer
 
@@ -19,6 +20,9 @@ from ..cluster import process
 from ..cluster.registry import registry
 from ..connection.connection import Connection
 from ..protocol.frames import GOING_AWAY
+
+_close_at_once: Callable[[int], None] = monkey.get_original("os", "close")
+"""gevent's own waits for the hub, which a forked process may never run."""
 
 GRACE: Final = 3.0
 """Seconds for handlers to end and for peers to answer the Close; then they are cut off. With `LAST_WORDS` it is
@@ -136,6 +140,8 @@ def _abandon() -> None:
     global _installed
     for server in _servers:
         server.stop_accepting()
+        # While this process has it, no other one can listen there, and who connects is let in and never served.
+        _close_at_once(server.socket.detach())
     for connection in _live:
         connection.abandon()
     registry.clear()
