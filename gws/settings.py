@@ -14,7 +14,7 @@ from .errors import ConfigurationError
 from .protocol.deflate import Compression
 from .protocol.origins import parse_allowed
 
-logger = logging.getLogger("gws")
+logger = logging.getLogger("gws.settings")
 
 _SIZES = ("max_head_size", "max_message_size", "max_outbox_size", "max_rooms")
 _TIMES = ("handshake_timeout", "ping_interval", "ping_timeout", "close_timeout")

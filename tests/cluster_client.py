@@ -57,7 +57,7 @@ def do_connections(ws, room=None):
     return chat.connections(room)
 
 def do_state(ws):
-    from gws.hub.io import counters
+    from gws.metrics import counters
     found = {name.removeprefix("backplane_"): counters[name] for name in counters if "backplane" in name}
     return {"ready": chat.is_ready, **found}
 

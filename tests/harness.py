@@ -38,7 +38,7 @@ app.secret_key = "a test's"
 @app.get("/vitals")
 def vitals():
     from gws.servers import shutdown
-    from gws.hub.io import counters
+    from gws.metrics import counters
     from gws.cluster.registry import registry
     # Without collecting garbage: nothing may depend on that.
     return {"registered": len(registry), "live": len(shutdown._live), "counters": dict(counters),

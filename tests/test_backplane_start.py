@@ -25,7 +25,7 @@ from .valkey import Valkey, free_port
 
 SECRET: Final = "s3cret-of-the-test"
 SOURCE: Final = """
-from gws.hub.io import counters
+from gws.metrics import counters
 
 app.config["GWS_BACKPLANE_URL"] = os.environ.get("URL_OF_THE_TEST")
 chat = WebSocket(app, "/chat")

@@ -41,7 +41,7 @@ from gws.cluster.envelope import Envelope, Kind, encode
 from gws.cluster.node import GREETING_TIMEOUT, Cluster
 from gws.cluster.registry import registry
 from gws.connection.connection import Connection
-from gws.hub.io import counters
+from gws.metrics import CounterName, counters
 from gws.protocol.frames import Close
 from gws.protocol.messages import Message
 from gws.settings import Settings
@@ -223,7 +223,7 @@ class Engine:
 class Lost:
     """What a counter has gone up by."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: CounterName) -> None:
         self._name = name
         self._before = counters[name]
 

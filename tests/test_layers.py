@@ -15,7 +15,7 @@ from .program import python
 PACKAGE = Path(__file__).parent.parent / "gws"
 
 FLOORS = (
-    {"printable", "compiled"},
+    {"printable", "compiled", "metrics"},
     {"errors"},
     {"protocol", "aio"},
     {"settings", "hub"},
@@ -61,7 +61,9 @@ def name_of(path: Path) -> str:
 
 MODULES = {name_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
 WITHOUT_IO = [
-    name for name in MODULES if name.split(".")[0] in {"errors", "printable", "protocol", "settings"}
+    name
+    for name in MODULES
+    if name.split(".")[0] in {"errors", "metrics", "printable", "protocol", "settings"}
 ]
 
 

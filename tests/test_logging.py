@@ -57,6 +57,15 @@ def test_lines_have_time_process_and_level_as_gunicorns_have(
     assert server.log().count("refuses") == 1
 
 
+def test_each_part_logs_under_a_name_of_its_own(start_server: StartServer) -> None:
+    server = start_server(
+        "import logging; logging.basicConfig(format='%(name)s: %(message)s')\n" + SOURCE, "python"
+    )
+    be_refused(server)
+    wait_for(lambda: "refuses" in server.log(), "the warning")
+    assert re.search(r"^gws\.application: <WebSocket /web_socket> refuses", server.log(), re.M)
+
+
 def saying_where(folder: Path) -> list[str]:
     """Options that have gunicorn print its address, for the harness to find where it writes no such line."""
     config = folder / "gunicorn_conf.py"

@@ -31,7 +31,7 @@ from ..servers.upgrade import find_upgrade
 from ..settings import Settings, check_arguments, from_config, from_final_config
 from .refusal import answer, answer_as_view, install
 
-logger = logging.getLogger("gws")
+logger = logging.getLogger("gws.application")
 
 EVENTS: Final = ("connect", "message", "close")
 

@@ -9,7 +9,8 @@ from typing import Any, Final
 from gevent import monkey
 from gevent.event import Event
 
-from ..hub.io import HubIO, counters, get_hub_io
+from ..hub.io import HubIO, get_hub_io
+from ..metrics import counters
 
 MAX_SIZE: Final = 8 * 1024 * 1024
 """Bytes that wait: some seconds of a busy server, and little beside what its connections take."""

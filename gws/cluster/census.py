@@ -11,7 +11,8 @@ from typing import Final, NamedTuple, Protocol
 from gevent.event import Event
 
 from ..backplane import channels
-from ..hub.io import HubIO, counters
+from ..hub.io import HubIO
+from ..metrics import counters
 from .envelope import BadEnvelopeError, Envelope, Kind
 from .ids import is_of_node
 

@@ -16,7 +16,8 @@ from ..backplane import channels
 from ..backplane.contract import Backplane
 from ..connection.connection import Connection
 from ..errors import ProtocolError, WouldBlockError
-from ..hub.io import HubIO, counters, get_hub_io, in_coroutine, in_hub
+from ..hub.io import HubIO, get_hub_io, in_coroutine, in_hub
+from ..metrics import counters
 from ..protocol.encoding import encode_message
 from ..protocol.frames import Close, Opcode, check_close, encode_close_payload, encode_frame, parse_close
 from ..protocol.messages import Message
@@ -28,7 +29,7 @@ from .plausible import check as check_plausible
 from .registry import registry
 from .sequences import Gaps, Numbering
 
-logger = logging.getLogger("gws")
+logger = logging.getLogger("gws.cluster")
 
 JOIN_TIMEOUT: Final = 1.0
 """Seconds for the backplane to confirm that a room is heard; it will be, if it takes longer."""

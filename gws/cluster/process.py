@@ -14,7 +14,7 @@ from ..hub.io import HubIO, get_hub_io
 from . import names
 from .node import Cluster, Endpoint
 
-logger = logging.getLogger("gws")
+logger = logging.getLogger("gws.cluster")
 
 FAREWELL_TIMEOUT: Final = 1.0
 """Seconds to send what waits, when the process stops."""

@@ -15,8 +15,9 @@ from typing import Any, Final
 import gevent
 
 from ..errors import ProtocolError
-from ..hub.io import TURN, counters, hub_callback
+from ..hub.io import TURN, hub_callback
 from ..hub.timers import Slot
+from ..metrics import counters
 from ..protocol.deflate import Inflater
 from ..protocol.frames import (
     ABNORMAL,

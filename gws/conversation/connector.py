@@ -17,7 +17,7 @@ from ..cluster.registry import deliver
 from ..connection.connection import Connection
 from ..connection.transport import HIGH_WATER
 from ..errors import TooManyRoomsError
-from ..hub.io import counters
+from ..metrics import counters
 from ..protocol.encoding import Sendable, encode_message
 from ..protocol.frames import check_close
 from ..protocol.messages import Message

@@ -32,7 +32,7 @@ from ..settings import Settings
 from .connector import HasCluster, WebSocketConnector, leave_rooms, show
 from .handlers import Handler, encode_result
 
-logger = logging.getLogger("gws")
+logger = logging.getLogger("gws.conversation")
 
 FORBIDDEN: Final = ("the connect handler refuses\n", 403, {"Content-Type": "text/plain; charset=utf-8"})
 """What a connect handler answers with that returns False."""

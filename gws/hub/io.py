@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from asyncio.events import _get_running_loop
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol, TypeVar
 
@@ -18,15 +18,11 @@ from gevent.hub import Hub
 from greenlet import greenlet
 
 from ..aio.loop import HubLoop
+from ..metrics import counters
 from ..protocol.deflate import Allowance, Compression, Deflater
 from .timers import HubSlots
 
-logger = logging.getLogger("gws")
-
-counters: Counter[str] = Counter()
-"""What was given up since the process began, in connections: `slow_consumers` and `keepalive_timeouts` were dropped,
-`callback_errors` met a fault of gws itself; messages of other threads that were given up are `undelivered`, and rooms
-that these would have a connection join beyond its bound are `rooms_refused`."""
+logger = logging.getLogger("gws.hub")
 
 get_thread: Callable[[], int] = monkey.get_original("_thread", "get_ident")
 """The native thread that runs; monkey patching makes the usual one name the greenlet."""

@@ -15,7 +15,8 @@ from typing import Any, Final, NoReturn
 import gevent
 from werkzeug.exceptions import BadRequest, RequestTimeout
 
-from ..hub.io import TURN, counters
+from ..hub.io import TURN
+from ..metrics import counters
 
 PIECE_SIZE: Final = 64 * 1024
 """Bytes that are read at a time: what is announced reserves nothing."""

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from gevent import monkey
 
-logger = logging.getLogger("gws")
+logger = logging.getLogger("gws.server")
 
 _WAITING: Final = {
     "time": ("sleep",),

@@ -18,7 +18,7 @@ from gevent.pywsgi import OldMessage, WSGIHandler, WSGIServer
 from geventwebsocket.handler import WebSocketHandler as GeventWebSocketHandler
 from werkzeug.exceptions import HTTPException
 
-from ..hub.io import counters
+from ..metrics import counters
 from ..printable import printable
 from ..settings import from_final_config
 from . import http_head, shutdown
@@ -27,7 +27,7 @@ from .http_body import PIECE_SIZE, Body, Patience, Turn
 from .http_head import BadHeadError
 from .upgrade import ENVIRON_KEY, Upgrade, Upgraded
 
-logger = logging.getLogger("gws")
+logger = logging.getLogger("gws.server")
 
 LAST_REQUEST: Final = 1.0
 """Seconds for a request to arrive, or to go on, on a connection that is there when the process is told to stop."""

@@ -10,14 +10,14 @@ from typing import Final
 import gevent
 from gevent import monkey
 
-from ...hub.io import counters
+from ...metrics import counters
 from ..contract import Backplane, BackplaneError
 from .link import LinkState
 from .listening import RedisListening
 from .publishing import RedisPublishing
 from .server import RedisServer
 
-logger = logging.getLogger("gws")
+logger = logging.getLogger("gws.backplane")
 
 CHECK_TIMEOUT: Final = 10.0
 """Seconds for a first answer: for a connection and for what is said on it."""

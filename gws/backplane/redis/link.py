@@ -17,7 +17,7 @@ from redis.exceptions import RedisError, ResponseError
 from ..contract import BackplaneError
 from .server import RedisServer
 
-logger = logging.getLogger("gws")
+logger = logging.getLogger("gws.backplane")
 
 _BACKOFF: Final = EqualJitterBackoff(cap=2.0, base=0.1)
 """Seconds between attempts: a server that is back is found within two, and a thousand nodes do not come at once."""

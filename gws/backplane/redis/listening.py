@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 from .link import LinkState, RedisLink
 from .server import RedisServer
 
-logger = logging.getLogger("gws")
+logger = logging.getLogger("gws.backplane")
 
 PROBE_INTERVAL: Final = 2.0
 """Seconds between pings; a connection on which nothing comes for `ANSWER_TIMEOUT` is deaf, and made anew."""

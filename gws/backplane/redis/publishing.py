@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import gevent
 
-from ...hub.io import counters
+from ...metrics import counters
 from ..buffer import Buffer
 from ..channels import ALL
 from .link import LinkState, RedisLink
