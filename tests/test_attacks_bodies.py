@@ -27,6 +27,21 @@ def read():
 def lines():
     return {"lines": [line.decode() for line in request.environ["wsgi.input"]]}
 
+@app.post("/upper")
+def upper():
+    stream = request.stream
+    def pieces():
+        while piece := stream.read(1000):
+            yield piece.upper()
+    return flask.Response(pieces(), headers={"Content-Length": request.headers["Content-Length"]})
+
+@app.post("/first")
+def first():
+    stream = request.stream
+    def pieces():
+        yield stream.read(3)
+    return flask.Response(pieces(), headers={"Content-Length": "3"})
+
 @app.post("/unread")
 def unread():
     return "not read"
@@ -186,6 +201,37 @@ def test_a_client_whose_body_is_not_wanted_is_not_asked(server: Server) -> None:
         assert client.read_frame() == FIN
 
 
+def test_a_body_is_read_while_the_answer_is_sent(server: Server) -> None:
+    with unharmed(server), RawClient(server, None) as client:
+        client.send(post("/upper", "Content-Length: 11", body=b"hello world") + SMUGGLED)
+        assert client.read_head() == 200
+        assert client.body == "HELLO WORLD"
+        assert client.read_head() == 200
+        assert client.body == "smuggled"
+    with unharmed(server), RawClient(server, None) as client:
+        client.send(post("/upper", "Content-Length: 200000", body=b"x" * 200_000))
+        assert client.read_head() == 200
+        assert client.body == "X" * 200_000
+
+
+def test_what_is_left_when_the_answer_has_been_sent_is_no_request(server: Server) -> None:
+    with unharmed(server), RawClient(server, None) as client:
+        body = b"abc" + SMUGGLED
+        client.send(
+            post("/first", f"Content-Length: {len(body)}", body=body) + chunked("/read", b"0\r\n\r\n")
+        )
+        assert client.read_head() == 200
+        assert client.body == "abc"
+        assert client.read_head() == 200
+        assert client.body == "0 bytes"
+    with unharmed(server), RawClient(server, None) as client:
+        body = b"abc" + SMUGGLED * 2000
+        client.send(post("/first", f"Content-Length: {len(body)}", body=body))
+        assert client.read_head() == 200
+        assert client.body == "abc"
+        assert client.read_frame() in ((FIN, RESET) if server.way == "geventwebsocket" else (FIN,))
+
+
 def test_a_small_body_that_nobody_reads_is_passed_over(server: Server) -> None:
     with unharmed(server), RawClient(server, None) as client:
         client.send(post("/unread", "Content-Length: 3", body=b"abc") + SMUGGLED)
@@ -199,6 +245,8 @@ def test_a_large_body_that_nobody_reads_ends_the_connection(server: Server) -> N
         client.send(post("/unread", "Content-Length: 1000000", body=b"x" * 300_000))
         assert client.read_head() == 200
         assert client.body == "not read"
+        # gws's own server only ends it.
+        assert client.headers.get("connection") == ("close" if server.way == "geventwebsocket" else None)
         # pywsgi closes over what it has not read.
         assert client.read_frame() in ((FIN, RESET) if server.way == "geventwebsocket" else (FIN,))
 

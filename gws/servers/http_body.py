@@ -227,6 +227,11 @@ class Body(io.BufferedIOBase):
     def _fail(self, reason: str) -> NoReturn:
         raise BadRequest(reason)
 
+    @property
+    def may_be_discarded(self) -> bool:
+        """Return whether another request may come behind what is left, as far as the length of that is known."""
+        return self.error is None and self._send_continue is None and self._left <= DISCARD_SIZE
+
     def _discard(self) -> None:
         """Read what the application has not, if it is little and comes at once; `is_complete` says whether it was.
 

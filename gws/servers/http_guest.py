@@ -70,8 +70,29 @@ def _has_body(environ: dict[str, Any]) -> bool:
     )
 
 
+class _Rest:
+    """What pywsgi reads behind an answer, in the place of what is left of the request's body.
+
+    Not before: an application may read the body while its answer is sent.
+    """
+
+    def __init__(self, body: Body, rfile: Any) -> None:
+        self._body = body
+        self._rfile = rfile
+
+    def read(self, size: int) -> bytes:
+        """Discard it, or end the connection: behind the rest of a body, nobody knows where a request begins."""
+        self._body._discard()
+        if not self._body.is_complete:
+            # pywsgi looks for no other request on a connection whose reader is closed.
+            self._rfile.close()
+        # It is called once; and the body may keep the `Input` that keeps this.
+        del self._body
+        return bytes(size)
+
+
 def _reading(environ: dict[str, Any], theirs: Any, start_response: Any) -> Any:
-    """Put gws's body in the place of pywsgi's; return a `start_response` that closes behind one that is not read."""
+    """Put gws's body in the place of pywsgi's; return a `start_response` that says so where the connection will end."""
     length = None if theirs.chunked_input else theirs.content_length
     ours = Body(
         theirs.rfile,
@@ -81,12 +102,13 @@ def _reading(environ: dict[str, Any], theirs: Any, start_response: Any) -> Any:
         theirs._send_100_continue if theirs.socket is not None else None,
     )
     environ["wsgi.input"] = ours
-    # It has nothing left to read, or to pass over.
-    theirs.chunked_input, theirs.content_length = False, 0
+    # One byte, to be passed over behind the answer.
+    theirs.rfile, theirs.chunked_input, theirs.content_length = _Rest(ours, theirs.rfile), False, 1
 
     def start(status: str, headers: Any, exc_info: Any = None) -> Any:
-        ours._discard()
-        return (start_response if ours.is_complete else _closing(start_response))(status, headers, exc_info)
+        return (start_response if ours.may_be_discarded else _closing(start_response))(
+            status, headers, exc_info
+        )
 
     return start
 
