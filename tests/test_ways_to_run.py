@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import subprocess
 import sys
+import textwrap
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -78,6 +79,24 @@ def test_a_connection_that_has_served_http_may_be_upgraded(plain_server: Server)
         assert (client.read_head(), client.body) == (200, "hello")
         client.send(upgrade_request() + text("x"))
         assert client.read_head() == 101
+        assert client.read_text() == "x"
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_who_reads_the_body_of_every_request_reads_no_frames(start_server: StartServer, way: str) -> None:
+    source = """
+    websocket = WebSocket(app, "/web_socket")
+    websocket.on("connect")(lambda ws: f"read {flask.g.read}")
+    websocket.on("message")(lambda msg: msg)
+
+    @app.before_request
+    def read():
+        flask.g.read = flask.request.get_data()
+    """
+    server = start_server(textwrap.dedent(source), way)
+    with unharmed(server), RawClient(server, behind=text("x")) as client:
+        assert client.status == 101
+        assert client.read_text() == "read b''"
         assert client.read_text() == "x"
 
 

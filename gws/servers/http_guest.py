@@ -20,7 +20,7 @@ from werkzeug.exceptions import RequestHeaderFieldsTooLarge
 from ..printable import printable
 from ..settings import from_config
 from .http_body import Body, Turn
-from .upgrade import ENVIRON_KEY
+from .upgrade import EMPTY_INPUT, ENVIRON_KEY
 
 _turns: MutableMapping[Any, Turn] = weakref.WeakKeyDictionary()
 """By the greenlet that serves a TCP connection."""
@@ -50,6 +50,9 @@ def guarded(app: Flask) -> Callable[[dict[str, Any], Any], Iterable[bytes]]:
         body: Any = environ.get("wsgi.input")
         if ENVIRON_KEY in environ or not (isinstance(body, Input) or "wsgi.websocket" in environ):
             return wsgi_app(environ, start_response)
+        if "wsgi.websocket" in environ:
+            # pywsgi gives frames to whoever reads the body of an upgrade request.
+            environ["wsgi.input"], environ["wsgi.input_terminated"] = EMPTY_INPUT, True
         _turns.setdefault(gevent.getcurrent(), Turn()).end()
         if _head_size(environ) > max_head_size():
             return RequestHeaderFieldsTooLarge()(environ, _closing(start_response))
@@ -65,7 +68,7 @@ def _head_size(environ: dict[str, Any]) -> int:
 
 
 def _has_body(environ: dict[str, Any]) -> bool:
-    return isinstance(environ["wsgi.input"], Input) and (
+    return "wsgi.websocket" not in environ and (
         "HTTP_TRANSFER_ENCODING" in environ or environ.get("CONTENT_LENGTH", "0") != "0"
     )
 
