@@ -169,6 +169,23 @@ def test_the_bound_is_a_setting(start_server: StartServer) -> None:
         assert client.status == 431
 
 
+@pytest.mark.parametrize("way", ["python", "worker"])
+def test_a_bound_below_that_of_a_line_bounds_the_line_too(start_server: StartServer, way: str) -> None:
+    server = start_server('app.config["GWS_MAX_HEAD_SIZE"] = 4096\n' + SOURCE, way)
+    line = b"GET /" + b"a" * 7000 + b" HTTP/1.1\r\n"
+    with unharmed(server), RawClient(server, None) as client:
+        # The headers go on and on: nobody waits for their end.
+        client.send(line + b"X: " + b"y" * 10_000)
+        assert client.read_head() == 414
+        assert client.read_frame() == FIN
+    line = b"GET /" + b"a" * (4096 - 16) + b" HTTP/1.1\r\n"
+    assert len(line) == 4096
+    with unharmed(server), RawClient(server, None) as client:
+        client.send(line + b"X: " + b"y" * 10_000)
+        assert client.read_head() == 431
+        assert client.read_frame() == FIN
+
+
 def test_an_idle_websocket_keeps_no_more_than_its_head(server: Server) -> None:
     with unharmed(server):
         before = server.reset_peak_memory()

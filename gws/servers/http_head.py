@@ -35,6 +35,12 @@ class HeadTooLargeError(BadHeadError):
     status = "431 Request Header Fields Too Large"
 
 
+class LineTooLongError(BadHeadError):
+    """The request line alone is larger than the server takes (RFC 9110 §15.5.15)."""
+
+    status = "414 URI Too Long"
+
+
 class RequestLine(NamedTuple):
     """The first line of a request."""
 

@@ -24,7 +24,7 @@ from ..settings import from_final_config
 from . import http_head, shutdown
 from .access_log import MAX_LINE, write_line
 from .http_body import PIECE_SIZE, Body, Patience, Turn
-from .http_head import BadHeadError
+from .http_head import BadHeadError, LineTooLongError
 from .upgrade import ENVIRON_KEY, Upgrade, Upgraded
 
 logger = logging.getLogger("gws.server")
@@ -111,12 +111,13 @@ class UpgradeHandler(WSGIHandler):
         # What is logged, whatever becomes of it.
         self.requestline = raw_requestline.rstrip()
         self.close_connection = True
+        left = self.server.max_head_size - len(raw_requestline)
+        if left < 0:
+            raise LineTooLongError("the request line alone is over the bound of the head")
         line = http_head.parse_request_line(raw_requestline.encode("latin-1"))
         self.command, self.path, self.request_version = line
         try:
-            self.headers = http_head.read_headers(
-                self.rfile, self.server.max_head_size - len(raw_requestline)
-            )
+            self.headers = http_head.read_headers(self.rfile, left)
         except OSError as error:
             raise gevent.GreenletExit from error
         self.content_length = http_head.body_length(self.request_version, self.headers)
