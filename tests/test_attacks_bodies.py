@@ -35,6 +35,15 @@ def upper():
             yield piece.upper()
     return flask.Response(pieces(), headers={"Content-Length": request.headers["Content-Length"]})
 
+@app.post("/late")
+def late():
+    stream = request.stream
+    def pieces():
+        yield ""
+        yield "start "
+        yield stream.read().upper()
+    return flask.Response(pieces(), headers={"Content-Length": "11"})
+
 @app.post("/first")
 def first():
     stream = request.stream
@@ -192,6 +201,23 @@ def test_a_client_that_waits_to_be_asked_for_its_body_is_asked(server: Server) -
         client.send(b"abc")
         assert client.read_head() == 200
         assert client.body == "3 bytes"
+
+
+def test_a_client_is_asked_before_the_answer_begins(server: Server) -> None:
+    with unharmed(server), RawClient(server, None) as client:
+        client.send(post("/upper", "Expect: 100-continue", "Content-Length: 5"))
+        assert client.read_head(with_body=False) == 100
+        client.send(b"hello")
+        assert client.read_head() == 200
+        assert client.body == "HELLO"
+
+
+def test_a_client_is_not_asked_in_the_middle_of_its_answer(server: Server) -> None:
+    with unharmed(server), RawClient(server, None) as client:
+        # It may send the body unasked.
+        client.send(post("/late", "Expect: 100-continue", "Content-Length: 5", body=b"hello"))
+        assert client.read_head() == 200
+        assert client.body == "start HELLO"
 
 
 def test_a_client_whose_body_is_not_wanted_is_not_asked(server: Server) -> None:

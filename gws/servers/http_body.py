@@ -96,7 +96,8 @@ class Body(io.BufferedIOBase):
         turn: of the connection.
         waiting: makes a context that ends a read with the error it is given, when the server stops and the client sends
             nothing more.
-        send_continue: called before the first read, if the client waits to be asked for the body (RFC 9110 §10.1.1).
+        send_continue: called before the first read, if the client waits to be asked for the body (RFC 9110 §10.1.1). It
+            sends nothing when the answer has begun.
     """
 
     def __init__(

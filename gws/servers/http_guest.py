@@ -16,6 +16,7 @@ import gevent
 from flask import Flask
 from gevent.pywsgi import Input
 from werkzeug.exceptions import RequestHeaderFieldsTooLarge
+from werkzeug.wsgi import ClosingIterator
 
 from ..printable import printable
 from ..settings import from_config
@@ -56,9 +57,11 @@ def guarded(app: Flask) -> Callable[[dict[str, Any], Any], Iterable[bytes]]:
         _turns.setdefault(gevent.getcurrent(), Turn()).end()
         if _head_size(environ) > max_head_size():
             return RequestHeaderFieldsTooLarge()(environ, _closing(start_response))
-        return wsgi_app(
-            environ, _reading(environ, body, start_response) if _has_body(environ) else start_response
-        )
+        if not _has_body(environ):
+            return wsgi_app(environ, start_response)
+        result = wsgi_app(environ, _reading(environ, body, start_response))
+        # What has a length is made already, and pywsgi looks for it.
+        return result if body.socket is None or hasattr(result, "__len__") else _asking_no_more(body, result)
 
     return application
 
@@ -114,6 +117,18 @@ def _reading(environ: dict[str, Any], theirs: Any, start_response: Any) -> Any:
         )
 
     return start
+
+
+def _asking_no_more(theirs: Any, result: Iterable[bytes]) -> Iterable[bytes]:
+    """Have the client not be asked for its body once the answer has begun: amid that it would be a part of it."""
+
+    def note(piece: bytes) -> bytes:
+        # pywsgi sends the head with the first piece that has something in it.
+        if piece:
+            theirs.send_100_continue_enabled = False
+        return piece
+
+    return ClosingIterator(map(note, result), getattr(result, "close", None))
 
 
 def _closing(start_response: Any) -> Any:

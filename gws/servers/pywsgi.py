@@ -177,8 +177,10 @@ class UpgradeHandler(WSGIHandler):
             self.write(b"")
 
     def _send_continue(self) -> None:
-        self._sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
-        self.response_length = 0
+        # Amid an answer it would be a part of that.
+        if not self.headers_sent:
+            self._sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self.response_length = 0
 
     def _sendall(self, data: bytes) -> None:
         """Send a part of the answer to a client that reads it at `LEAST_RATE` or faster."""
