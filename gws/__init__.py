@@ -6,10 +6,10 @@ from .compiled import is_compiled
 # isort: split
 from .application.flask_app import App, jsonify
 from .application.websocket import WebSocket
-from .backplane.contract import BackplaneError
 from .cluster.publisher import Publisher
 from .conversation.connector import WebSocketConnector
 from .conversation.query_params import QueryParams
+from .errors import BackplaneError
 from .protocol.deflate import Compression
 from .servers.serve import serve
 from .testing.server import Server

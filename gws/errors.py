@@ -18,6 +18,14 @@ class ConfigurationError(GwsError):
     """The application cannot run as it is configured: the server ends at its start, with the message."""
 
 
+class BackplaneError(ConfigurationError):
+    """The backplane cannot work as it is configured; the message names the URL without its password."""
+
+
+class BadEnvelopeError(GwsError):
+    """Bytes from another node that are no envelope, or one of another version: they are dropped and counted."""
+
+
 class ProtocolError(GwsError):
     """The peer broke RFC 6455: the connection fails with `code`.
 

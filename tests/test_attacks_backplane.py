@@ -13,8 +13,9 @@ import redis
 
 from gws.backplane import channels
 from gws.cluster.census import MAX_CONNECTIONS, Census, Question
-from gws.cluster.envelope import MAX_IDS, BadEnvelopeError, Envelope, Kind, encode
+from gws.cluster.envelope import MAX_IDS, Envelope, Kind, encode
 from gws.cluster.ids import new_id, node_of
+from gws.errors import BadEnvelopeError
 from gws.hub.io import get_hub_io
 from gws.protocol.frames import Close, encode_close_payload
 

@@ -296,7 +296,7 @@ def test_a_length_of_10_gb_reserves_nothing(server: Server) -> None:
 
 
 def test_a_body_that_comes_too_slowly_is_a_408(start_server: StartServer) -> None:
-    server = start_server("from gws import http_body; http_body.PATIENCE = 0.5\n" + SOURCE)
+    server = start_server("from gws.servers import http_body; http_body.PATIENCE = 0.5\n" + SOURCE)
     with unharmed(server), RawClient(server, None) as client:
         client.send(post("/read", "Content-Length: 1000", body=b"abc"))
         assert client.read_head() == 408
@@ -305,7 +305,7 @@ def test_a_body_that_comes_too_slowly_is_a_408(start_server: StartServer) -> Non
 
 
 def test_a_body_that_comes_byte_by_byte_is_a_408(start_server: StartServer) -> None:
-    server = start_server("from gws import http_body; http_body.PATIENCE = 0.5\n" + SOURCE)
+    server = start_server("from gws.servers import http_body; http_body.PATIENCE = 0.5\n" + SOURCE)
     with unharmed(server), RawClient(server, None) as client:
         client.send(post("/read", "Content-Length: 1000"))
         client.socket.settimeout(0.02)
@@ -320,7 +320,7 @@ def test_a_body_that_comes_byte_by_byte_is_a_408(start_server: StartServer) -> N
 
 
 def test_an_answer_that_is_read_byte_by_byte_ends_the_connection(start_server: StartServer) -> None:
-    server = start_server("from gws import http_body; http_body.PATIENCE = 0.5\n" + SOURCE)
+    server = start_server("from gws.servers import http_body; http_body.PATIENCE = 0.5\n" + SOURCE)
     with unharmed(server), RawClient(server, None, receive_buffer=4096) as client:
         client.send(b"GET /much HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
         end = time.monotonic() + 10
@@ -331,7 +331,7 @@ def test_an_answer_that_is_read_byte_by_byte_ends_the_connection(start_server: S
 
 
 def test_an_answer_that_nobody_reads_ends_the_connection(start_server: StartServer) -> None:
-    server = start_server("from gws import http_body; http_body.PATIENCE = 0.5\n" + SOURCE)
+    server = start_server("from gws.servers import http_body; http_body.PATIENCE = 0.5\n" + SOURCE)
     with unharmed(server), RawClient(server, None, receive_buffer=4096) as client:
         client.send(b"GET /much HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
         wait_for(lambda: server.vitals()["counters"].get("slow_readers") == 1, "the server to give it up")

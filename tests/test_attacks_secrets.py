@@ -18,10 +18,10 @@ from urllib.parse import quote
 import pytest
 from click.testing import CliRunner
 
-from gws.backplane.contract import BackplaneError
 from gws.backplane.urls import censor, check, redact, redact_all
 from gws.cli.remote import main
 from gws.cluster.publisher import Publisher
+from gws.errors import BackplaneError
 
 from .conftest import StartServer
 from .harness import WAYS

@@ -7,10 +7,10 @@ import redis
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gws.backplane.contract import BackplaneError
 from gws.backplane.redis.server import RedisServer
 from gws.backplane.urls import check, has_embedded, redact, split_namespace
 from gws.cluster.publisher import Publisher
+from gws.errors import BackplaneError
 
 from .program import python
 
@@ -112,7 +112,7 @@ def test_a_package_that_is_missing_is_named_with_what_installs_it(missing: str, 
                 return None if name == sys.argv[1] else super().find_spec(name, *rest)
 
         sys.meta_path[sys.meta_path.index(PathFinder)] = Without
-        from gws.backplane.contract import BackplaneError
+        from gws.errors import BackplaneError
         from gws.backplane.urls import check, has_embedded
         from gws.cluster.publisher import Publisher
         check("memory://")

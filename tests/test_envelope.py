@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from gws.cluster.envelope import (
     MAX_IDS,
     VERSION,
-    BadEnvelopeError,
     Envelope,
     Kind,
     check_excluded,
@@ -19,6 +18,7 @@ from gws.cluster.envelope import (
     encode,
 )
 from gws.cluster.ids import new_id
+from gws.errors import BadEnvelopeError
 
 HEADER_SIZE = 22
 LONGEST_NAME = 0xFFFF

@@ -150,6 +150,21 @@ def test_no_modules_go_round_in_a_circle() -> None:
     assert not known
 
 
+def test_every_exception_is_in_errors() -> None:
+    own_errors = [
+        f"gws.{name}: {node.name}"
+        for name, path in MODULES.items()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef) and node.name.endswith("Error") and name != "errors"
+    ]
+    # What two halves of one reader say to each other is no exception of the package.
+    assert own_errors == [
+        "gws.servers.http_head: BadHeadError",
+        "gws.servers.http_head: HeadTooLargeError",
+        "gws.servers.http_head: LineTooLongError",
+    ]
+
+
 def test_few_functions_import_for_themselves() -> None:
     inside = {(name, found.target) for name in MODULES for found in imports_of(name) if found.in_function}
     assert {(name, target.removeprefix("gws.")) for name, target in inside} == INSIDE_A_FUNCTION

@@ -20,7 +20,6 @@ from pathlib import Path
 
 import pytest
 
-from gws.backplane.contract import BackplaneError
 from gws.backplane.embedded.keeper import Owner, start_time
 from gws.backplane.embedded.private_server import (
     _check_private_folder,
@@ -28,6 +27,7 @@ from gws.backplane.embedded.private_server import (
     find_owner,
     socket_path,
 )
+from gws.errors import BackplaneError
 
 from .conftest import StartServer
 from .program import DEADLINE, python, wait_for
@@ -344,7 +344,7 @@ def test_a_folder_of_somebody_else_is_refused(tmp_path: Path) -> None:
 def test_a_server_that_cannot_start_says_why_at_once(temporary: Path, owner: Owner) -> None:
     script = """
         import os, resource, sys, time
-        from gws.backplane.contract import BackplaneError
+        from gws.errors import BackplaneError
         from gws.backplane.embedded.keeper import Owner
         from gws.backplane.embedded.private_server import ensure_running
         # Valkey takes 32 files for itself.

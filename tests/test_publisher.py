@@ -20,11 +20,11 @@ import pytest
 import redis
 
 from gws.backplane import channels
-from gws.backplane.contract import BackplaneError
 from gws.backplane.redis.server import MAX_CONNECTIONS
 from gws.cluster.envelope import MAX_IDS, Envelope, Kind, decode
 from gws.cluster.ids import new_id, node_of
 from gws.cluster.publisher import Publisher
+from gws.errors import BackplaneError
 
 from .client_frames import BINARY
 from .conftest import StartServer

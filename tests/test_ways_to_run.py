@@ -292,4 +292,4 @@ run()
     ["import gws.servers.serve; from gws import serve", "from gws import serve; import gws.servers.serve"],
 )
 def test_serve_is_the_function_whatever_is_imported_first(imports: str) -> None:
-    assert python(f"{imports}\nimport gws\nprint(serve is gws.serve is gws.serving.serve)") == "True\n"
+    assert python(f"{imports}\nimport gws\nprint(serve is gws.serve is gws.servers.serve.serve)") == "True\n"

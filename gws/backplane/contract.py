@@ -5,12 +5,6 @@ from __future__ import annotations
 import abc
 from collections.abc import Callable
 
-from ..errors import ConfigurationError
-
-
-class BackplaneError(ConfigurationError):
-    """The backplane cannot work as it is configured; the message names the URL without its password."""
-
 
 class Backplane(abc.ABC):
     """Carries messages between nodes: at most once, and in order from one sender on one channel.

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from typing import Final
 from urllib.parse import quote
 
-from .contract import BackplaneError
+from ..errors import BackplaneError
 
 MEMORY: Final = "memory://"
 EMBEDDED: Final = "embedded://"

@@ -11,9 +11,10 @@ from typing import Final, NamedTuple, Protocol
 from gevent.event import Event
 
 from ..backplane import channels
+from ..errors import BadEnvelopeError
 from ..hub.io import HubIO
 from ..metrics import counters
-from .envelope import BadEnvelopeError, Envelope, Kind
+from .envelope import Envelope, Kind
 from .ids import is_of_node
 
 ANSWER_TIMEOUT: Final = 1.0

@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Collection, Sequence
 from typing import Final, NamedTuple
 
-from ..errors import GwsError
+from ..errors import BadEnvelopeError
 
 VERSION: Final = 1
 MAX_IDS: Final = 255
@@ -60,10 +60,6 @@ class Envelope(NamedTuple):
     is_text: bool = False
     ids: Sequence[str] = ()
     endpoint: str = ""
-
-
-class BadEnvelopeError(GwsError):
-    """Bytes that are no envelope, or one of a version that is not spoken here."""
 
 
 def check_excluded(ids: object) -> None:

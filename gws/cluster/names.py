@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, NamedTuple, Protocol
 
-from ..backplane.contract import BackplaneError
+from ..errors import BackplaneError
 
 MAX_SIZE: Final = 1024
 """Bytes of a name in UTF-8, as of a room's."""

@@ -15,14 +15,14 @@ from gevent import monkey
 from ..backplane import channels
 from ..backplane.contract import Backplane
 from ..connection.connection import Connection
-from ..errors import ProtocolError, WouldBlockError
+from ..errors import BadEnvelopeError, ProtocolError, WouldBlockError
 from ..hub.io import HubIO, get_hub_io, in_coroutine, in_hub
 from ..metrics import counters
 from ..protocol.encoding import encode_message
 from ..protocol.frames import Close, Opcode, check_close, encode_close_payload, encode_frame, parse_close
 from ..protocol.messages import Message
 from .census import Census, Question, parse_question
-from .envelope import BadEnvelopeError, Envelope, Kind, check_excluded, decode, encode
+from .envelope import Envelope, Kind, check_excluded, decode, encode
 from .ids import node_of, own_node
 from .membership import HEARTBEAT_INTERVAL, Peers
 from .plausible import check as check_plausible

@@ -6,7 +6,8 @@ from collections.abc import Collection
 from typing import Final, NamedTuple
 
 from ..backplane.channels import place_of
-from .envelope import MAX_IDS, BadEnvelopeError, Envelope, Kind
+from ..errors import BadEnvelopeError
+from .envelope import MAX_IDS, Envelope, Kind
 from .ids import NODE_BITS, node_of
 
 MAX_SEQUENCE: Final = 1 << 48

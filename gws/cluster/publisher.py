@@ -10,8 +10,8 @@ from types import TracebackType
 from typing import Any, Final
 
 from ..backplane import channels
-from ..backplane.contract import BackplaneError
 from ..backplane.urls import EMBEDDED, MEMORY, check
+from ..errors import BackplaneError
 from ..protocol.encoding import Sendable, to_message
 from ..protocol.frames import check_close, encode_close_payload
 from .envelope import Envelope, Kind, check_excluded, encode

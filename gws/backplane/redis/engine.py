@@ -10,8 +10,9 @@ from typing import Final
 import gevent
 from gevent import monkey
 
+from ...errors import BackplaneError
 from ...metrics import counters
-from ..contract import Backplane, BackplaneError
+from ..contract import Backplane
 from .link import LinkState
 from .listening import RedisListening
 from .publishing import RedisPublishing

@@ -14,7 +14,7 @@ from gevent.event import AsyncResult
 from redis.backoff import EqualJitterBackoff
 from redis.exceptions import RedisError, ResponseError
 
-from ..contract import BackplaneError
+from ...errors import BackplaneError
 from .server import RedisServer
 
 logger = logging.getLogger("gws.backplane")

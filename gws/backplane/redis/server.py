@@ -20,8 +20,8 @@ from redis.exceptions import (
 )
 from redis.retry import Retry
 
+from ...errors import BackplaneError
 from ...printable import printable
-from ..contract import BackplaneError
 from ..urls import censor, redact, split_namespace
 
 ANSWER_TIMEOUT: Final = 4.0
