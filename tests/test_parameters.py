@@ -7,6 +7,9 @@ import uuid
 from typing import Any
 
 import pytest
+from flask import Blueprint, Flask
+
+from gws import WebSocket
 
 from .client_frames import TEXT
 from .conftest import StartServer
@@ -189,6 +192,39 @@ def test_an_unknown_parameter_is_refused_at_decoration_with_the_known_ones(serve
     assert kind == "TypeError"
     for name in ("'unknown'", "'message'", "ws", "msg", "global_dependencies", "router_dependencies", "seat"):
         assert name in message
+
+
+def test_variables_of_a_prefix_are_variables_too(start_server: StartServer) -> None:
+    server = start_server(
+        """
+        outer = flask.Blueprint("outer", __name__)
+        inner = flask.Blueprint("inner", __name__, url_prefix="/<kind>")
+        room = WebSocket(inner, "/<name>")
+
+        @room.on("message")
+        def message(kind, name, city, lang="none"):
+            return [lang, city, kind, name]
+
+        outer.register_blueprint(inner, url_prefix="/<city>/<kind>")
+        app.register_blueprint(outer, url_prefix="/<lang>")
+        twice = flask.Blueprint("twice", __name__)
+        here = WebSocket(twice, "/here/<name>")
+        here.on("message")(lambda name, lang="none": [lang, name])
+        app.register_blueprint(twice, url_prefix="/<lang>")
+        app.register_blueprint(twice, url_prefix="/plain", name="again")
+        """
+    )
+    assert ask(server, "/en/gotham/cave/bat") == ["en", "gotham", "cave", "bat"]
+    # What it has under one prefix only, a handler cannot ask for.
+    assert ask(server, "/en/here/x") == ask(server, "/plain/here/x") == ["none", "x"]
+
+
+def test_a_parameter_that_no_prefix_has_is_refused_where_the_blueprint_is_registered() -> None:
+    blueprint = Blueprint("blueprint", __name__)
+    WebSocket(blueprint, "/<name>").on("message")(lambda name, lang: lang)
+    with pytest.raises(TypeError, match=r"asks for 'lang'; known parameters are .*name"):
+        Flask(__name__).register_blueprint(blueprint, url_prefix="/en")
+    Flask(__name__).register_blueprint(blueprint, url_prefix="/<lang>")
 
 
 def test_an_unknown_event_is_refused_at_decoration_with_the_known_ones(server: Server) -> None:

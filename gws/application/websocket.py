@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import re
@@ -84,18 +85,21 @@ class WebSocket:
         self._settings: weakref.WeakKeyDictionary[Flask, Settings] = weakref.WeakKeyDictionary()
         self._router_dependencies: dict[str, object] = {}
         prefix = (app.url_prefix or "") if isinstance(app, Blueprint) else ""
-        self._variables = _variables(prefix + self.endpoint)
+        self._functions: dict[str, Callable[..., object]] = {}
+        """What `on` was given, by event."""
+        self._variables: Collection[str] | None = None
+        """Of the URL rule, once it is registered: a blueprint is given its prefix then."""
         self._given_name = None if name is None else names.check_name(name)
         self.name = self._given_name or prefix + self.endpoint
         self._app: Flask | None = None
         install(app)
-        app.add_url_rule(
-            self.endpoint, endpoint=self.endpoint.replace(".", "%2E"), view_func=self._view, websocket=True
-        )
+        view = self.endpoint.replace(".", "%2E")
+        app.add_url_rule(self.endpoint, endpoint=view, view_func=self._view, websocket=True)
         if isinstance(app, Flask):
+            self._bind_to(app, view)
             self._belong_to(app)
         else:
-            app.record_once(self._register)
+            app.record(functools.partial(self._register, view))
         process.declare(self)
         gunicorn_start.await_worker()
 
@@ -111,17 +115,16 @@ class WebSocket:
 
         Raises:
             ValueError: there is no such event.
-            TypeError: the function has a parameter that nothing is known by.
+            TypeError: the function has a parameter that nothing is known by. That of a blueprint is refused where it is
+                registered, since its prefix may have variables too.
         """
         if event not in EVENTS:
             raise ValueError(f"there is no event {event!r}; events are {', '.join(EVENTS)}")
 
         def register(function: Function) -> Function:
-            dependencies = {
-                "global_dependencies": self._global_dependencies,
-                "router_dependencies": self._router_dependencies,
-            }
-            self.handlers[event] = bind(function, dependencies, self._variables)
+            if self._variables is not None:
+                self._bind(event, function, self._variables)
+            self._functions[event] = function
             return function
 
         return register
@@ -250,12 +253,31 @@ class WebSocket:
         """This is another process now, or has ended: the next message finds a cluster anew."""
         self._cluster = None
 
-    def _register(self, state: BlueprintSetupState) -> None:
+    def _register(self, view: str, state: BlueprintSetupState) -> None:
         assert isinstance(state.app, Flask)
+        self._bind_to(state.app, f"{state.name_prefix}.{state.name}.{view}".lstrip("."))
+        if not state.first_registration:
+            return
         if self._cluster is None:
             # Else it is in use, in an application that has the blueprint already.
             self.name = self._given_name or (state.url_prefix or "") + self.endpoint
         self._belong_to(state.app)
+
+    def _bind_to(self, app: Flask, view: str) -> None:
+        """Give the handlers the variables of the URL rule, those that it has wherever it is registered."""
+        arguments = [rule.arguments for rule in app.url_map.iter_rules(view)]
+        known = [] if self._variables is None else [set(self._variables)]
+        variables = set.intersection(*arguments, *known)
+        for event, function in self._functions.items():
+            self._bind(event, function, variables)
+        self._variables = variables
+
+    def _bind(self, event: str, function: Callable[..., object], variables: Collection[str]) -> None:
+        dependencies = {
+            "global_dependencies": self._global_dependencies,
+            "router_dependencies": self._router_dependencies,
+        }
+        self.handlers[event] = bind(function, dependencies, variables)
 
     def _belong_to(self, app: Flask) -> None:
         from_config(app.config, self._arguments)
@@ -303,8 +325,3 @@ def _check_rule(rule: str) -> None:
         name = found[1] or found[2]
         right = rule.replace(found[0], f"<{name}>")
         raise ValueError(f"{found[0]!r} in {rule!r} is no variable in Flask; write {right!r}")
-
-
-def _variables(rule: str) -> list[str]:
-    """The names of a URL rule's variables."""
-    return re.findall(r"<(?:[^<>]+:)?(\w+)>", rule)
