@@ -221,8 +221,10 @@ print([name for name in sys.modules if name.startswith(unwanted)])
 def test_importing_gws_patches_nothing_and_runs_no_loop() -> None:
     program = """
 import asyncio, threading
-threads = threading.active_count()
-import gws, gevent.monkey
+import gevent.monkey, gevent.select
+threads, poll = threading.active_count(), gevent.select.poll.poll
+import gws
 print(gevent.monkey.saved, asyncio._get_running_loop(), threading.active_count() - threads)
+print(gevent.select.poll.poll is poll)
 """
-    assert python(program) == "{} None 0\n"
+    assert python(program) == "{} None 0\nTrue\n"

@@ -55,6 +55,7 @@ class HubLoop(asyncio.SelectorEventLoop):
     _ready: deque[asyncio.Handle]
 
     def __init__(self, hub: Hub) -> None:
+        let_coroutines_poll(HubLoop)
         self.hub: Any = hub
         # The tasks that somebody waits for in `gws.aio.run`: what they raise is raised there.
         self.awaited: set[asyncio.Task[Any]] = set()
@@ -343,6 +344,3 @@ def _settle(future: asyncio.Future[Any], result: Any, error: BaseException | Non
 
 def _refuse_to_block() -> NoReturn:
     raise BlockingSwitchOutError("Impossible to call blocking function in a coroutine")
-
-
-let_coroutines_poll(HubLoop)
