@@ -15,17 +15,37 @@ PYTEST := $(BIN)/python -m pytest $(IN_PARALLEL)
 # What Cython compiles, and the tests that it shows in.
 HOT := $(wildcard gws/*/*.pxd)
 HOT := $(HOT) $(HOT:.pxd=.py)
-COMPILED_TESTS := $(patsubst %,tests/test_%.py,async_batches attacks_messages backpressure bad_frames close compiled compression configuration \
-	disconnects fairness fragments frame_reader frames fuzz_corpus gevent_traps handler_errors keepalive message_limits messages \
-	returns second_opinion sending slow_clients text)
+COMPILED_TESTS := tests/test_compiled.py tests/protocol tests/connection \
+	$(patsubst %,tests/conversation/test_%.py,async_batches configuration handler_errors returns)
 
-.PHONY: run test lint types pytest compiled outages coverage browser nginx node compiler bench bench-quick bench-fan-out compliance \
+# What opens no socket.
+QUICK_TESTS := tests/test_layers.py tests/test_metrics.py tests/test_settings.py tests/protocol tests/hub \
+	$(patsubst %,tests/cluster/test_%.py,envelope ids registry sequences) \
+	$(patsubst %,tests/conversation/test_%.py,handlers query_params)
+
+# `make test T=rooms` runs the tests with that in their name or in that of their file.
+T :=
+
+.PHONY: run check format test lint types pytest compiled outages coverage browser nginx node compiler bench bench-quick bench-fan-out compliance \
 	fuzz package clean
 
 run: $(VENV)/.installed
 	$(BIN)/python app.py
 
+# While writing: half a minute.
+check: lint types
+	$(PYTEST) --dist worksteal $(QUICK_TESTS)
+
+format: $(VENV)/.installed-for-tests
+	$(BIN)/ruff check --fix --quiet .
+	$(BIN)/ruff format --quiet .
+
+ifeq ($(T),)
 test: lint types pytest compiled
+else
+test: $(VENV)/.installed-for-tests
+	$(PYTEST) -k "$(T)"
+endif
 
 lint: $(VENV)/.installed-for-tests
 	$(BIN)/ruff format --check .
@@ -45,7 +65,7 @@ compiled: $(VENV)/.installed-for-tests
 
 # Valkey is killed under idle workers, a hundred times.
 outages: $(VENV)/.installed-for-tests
-	OUTAGES=50 $(BIN)/python -m pytest tests/test_engine_outages.py -k idle
+	OUTAGES=50 $(BIN)/python -m pytest tests/backplane/test_engine_outages.py -k idle
 
 # The tests, half as long again, and the branches that they do not take.
 coverage: $(VENV)/.installed-for-tests browser nginx node

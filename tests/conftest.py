@@ -10,9 +10,9 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from .case import SOURCE, Case
-from .harness import WAYS, Server, unharmed
-from .program import end_all
+from .support.case import SOURCE, Case
+from .support.harness import WAYS, Server, unharmed
+from .support.program import end_all
 
 StartServer: TypeAlias = Callable[..., Server]
 

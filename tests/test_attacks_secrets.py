@@ -24,10 +24,10 @@ from gws.cluster.publisher import Publisher
 from gws.errors import BackplaneError
 
 from .conftest import StartServer
-from .harness import WAYS
-from .program import DEADLINE
-from .running_app import ROOT
-from .valkey import Valkey, free_port
+from .support.harness import WAYS
+from .support.program import DEADLINE
+from .support.running_app import ROOT
+from .support.valkey import Valkey, free_port
 
 SECRET: Final = "s3cr3t'Ä\"0f-the-t3st"
 TRACES: Final = ("s3cr", "3cr3", "cr3t", "0f-t", "f-th", "-the-", "e-t3", "-t3s", "t3st")

@@ -20,8 +20,8 @@ import gws
 from gws.errors import ProtocolError
 from gws.protocol import frames, messages
 
-from .client_frames import CLOSE, PING, TEXT, frame
-from .program import python
+from .support.client_frames import CLOSE, PING, TEXT, frame
+from .support.program import python
 
 assert gws.__file__
 PACKAGE = Path(gws.__file__).parent

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
-from .program import python
+from .support.program import python
 
 PACKAGE = Path(__file__).parent.parent / "gws"
 

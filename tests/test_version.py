@@ -10,7 +10,7 @@ import sys
 import gws
 
 from .conftest import StartServer
-from .program import DEADLINE
+from .support.program import DEADLINE
 
 WHY_NOT = "gws runs its sources, which are slower: GWS_PURE_PYTHON is set"
 

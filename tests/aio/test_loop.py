@@ -17,7 +17,7 @@ from gevent.queue import Queue
 
 from gws.aio import get_loop, run
 
-from ..program import python
+from ..support.program import python
 from .conftest import native_sleep, wait_forever
 
 

@@ -7,7 +7,7 @@ import sys
 import textwrap
 from pathlib import Path
 
-from ..program import python
+from ..support.program import python
 
 
 def test_all_of_this_after_monkey_patching() -> None:

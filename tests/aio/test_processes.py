@@ -10,7 +10,7 @@ import pytest
 
 from gws.aio import run
 
-from ..program import python
+from ..support.program import python
 
 
 def test_a_child_process_is_written_to_read_from_and_waited_for() -> None:

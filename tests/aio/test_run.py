@@ -23,7 +23,7 @@ from gevent.queue import Queue
 from gws.aio import get_loop, run
 from gws.errors import WouldBlockError
 
-from ..program import python
+from ..support.program import python
 from .conftest import PATCHED, wait_forever
 
 

@@ -1,0 +1,298 @@
+"""Flask inside handlers: request, session, g, teardown functions, and its ways to hear of errors."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from werkzeug.exceptions import HTTPException
+
+from gws import App, WebSocket
+
+from ..conftest import StartServer
+from ..support.harness import NOTES, WAYS, Server, unharmed
+from ..support.program import wait_for
+from ..support.raw_client import FIN, RawClient, closed, said
+
+SOURCE = (
+    NOTES
+    + """
+torn = collections.Counter()
+
+@app.teardown_appcontext
+def tear_down(error):
+    torn[flask.g.get("key")] += 1
+
+@app.teardown_request
+def tear_down_request(error):
+    torn[flask.request.args.get("notes", "others") + " request"] += 1
+    if error is not None:
+        torn[flask.request.args["notes"] + " " + type(error).__name__] += 1
+
+@app.get("/torn/<key>")
+def read_torn(key): return {name: count for name, count in torn.items() if name and name.startswith(key)}
+
+@app.before_request
+def before(): flask.g.before = flask.request.path
+
+@app.get("/login/<name>")
+def login(name):
+    flask.session["name"] = name
+    return "welcome"
+
+@app.get("/named/<name>", endpoint="named")
+def named(name): return ""
+
+def connect(ws):
+    flask.g.key = ws.query_params.get("notes")
+    if "session" in ws.query_params:
+        flask.session["count"] = flask.session.get("count", 0) + 1
+    return f"{flask.g.before} {flask.session.get('name')} {flask.session.get('count')}"
+
+def message(ws, msg):
+    if msg != "g":
+        flask.g.key = ws.query_params.get("notes")
+    if msg == "raise": raise ValueError("a handler's own")
+    if msg == "g":
+        before = sorted(flask.g)
+        flask.g.mine = msg
+        return json.dumps([before, flask.g.get("mine")])
+    if msg == "flash":
+        flask.session["changed"] = "after the 101"
+        return str(flask.session.get("changed"))
+    return json.dumps([flask.request.path, flask.request.args.get("word"), flask.request.headers["X-Signal"],
+        flask.request.cookies.get("cookie"), flask.request.remote_addr, flask.session.get("name"),
+        flask.current_app.name, flask.url_for("named", name="bruce"), dict(flask.request.view_args)])
+
+async def message_async(ws, msg):
+    await asyncio.sleep(0)
+    return message(ws, msg)
+
+def closed(ws):
+    flask.g.key = ws.query_params.get("notes")
+    note(ws, ws.close_code, flask.request.path, flask.session.get("name"))
+    return flask.request.args.get("word")
+
+for path, handler in ("/sync/<seat>", message), ("/async/<seat>", message_async):
+    websocket = WebSocket(app, path)
+    websocket.on("connect")(connect)
+    websocket.on("message")(handler)
+    websocket.on("close")(closed)
+
+silent = WebSocket(app, "/silent")
+"""
+)
+
+
+@pytest.fixture(scope="module", params=WAYS)
+def server(start_module_server: StartServer, request: pytest.FixtureRequest) -> Server:
+    return start_module_server(SOURCE, request.param)
+
+
+@pytest.fixture
+def way(request: pytest.FixtureRequest) -> str:
+    """The way that the module's server runs."""
+    return str(request.node.callspec.params["server"])
+
+
+def log_in(server: Server, name: str) -> str:
+    """A session's Cookie header."""
+    with RawClient(server, f"/login/{name}", headers={"Upgrade": "", "Connection": "close"}) as browser:
+        return browser.headers["set-cookie"].partition(";")[0]
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_request_and_session_work_in_every_handler(server: Server, key: str, kind: str) -> None:
+    headers = {"X-Signal": "lit", "Cookie": f"cookie=crumb; {log_in(server, 'gordon')}"}
+    path = f"/{kind}/3"
+    with unharmed(server), RawClient(server, f"{path}?word=night&notes={key}", headers=headers) as client:
+        assert client.read_frame() == said(f"{path} gordon None")
+        for _ in range(3):
+            client.say("tell")
+            assert json.loads(str(client.read_frame()[1])) == [
+                path,
+                "night",
+                "lit",
+                "crumb",
+                "127.0.0.1",
+                "gordon",
+                "app",
+                "/named/bruce",
+                {"seat": "3"},
+            ]
+        client.close()
+        assert client.read_to_end() == [said("night"), closed(1000), FIN]
+    assert server.notes(key) == [(1000, path, "gordon")]
+
+
+def test_requests_of_two_connections_do_not_mix(server: Server) -> None:
+    headers = {"X-Signal": "lit"}
+    with (
+        RawClient(server, "/async/1?word=one", headers=headers) as one,
+        RawClient(server, "/async/2?word=two", headers=headers) as two,
+    ):
+        one.read_frame(), two.read_frame()
+        for _ in range(20):
+            one.say("tell", "tell")
+            two.say("tell", "tell")
+            for client, path, word in (one, "/async/1", "one"), (two, "/async/2", "two"):
+                for frame in client.read_frames(2):
+                    assert json.loads(str(frame[1]))[:2] == [path, word]
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_g_begins_anew_at_every_event(server: Server, kind: str) -> None:
+    with RawClient(server, f"/{kind}/1") as client:
+        client.read_frame()
+        client.say("g", "g")
+        assert client.read_frames(2) == [said('[[], "g"]')] * 2
+
+
+def test_a_session_changed_in_connect_is_saved_by_the_101(server: Server, way: str) -> None:
+    with RawClient(server, "/sync/1?session") as client:
+        if way == "geventwebsocket":
+            # There the 101 was sent before anybody was asked.
+            assert "set-cookie" not in client.headers
+            return
+        assert client.read_frame() == said("/sync/1 None 1")
+        cookie = client.headers["set-cookie"]
+        assert cookie.startswith("session=")
+        assert "HttpOnly" in cookie
+    with RawClient(server, "/sync/1?session", headers={"Cookie": cookie.partition(";")[0]}) as client:
+        assert client.read_frame() == said("/sync/1 None 2")
+
+
+def test_a_session_that_nobody_changed_sets_no_cookie(server: Server) -> None:
+    with RawClient(server, "/sync/1", headers={"Cookie": log_in(server, "alfred")}) as client:
+        assert "set-cookie" not in client.headers
+        assert client.read_frame() == said("/sync/1 alfred None")
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_teardown_functions_run_after_every_event(server: Server, key: str, kind: str) -> None:
+    def count() -> dict[str, int]:
+        found: dict[str, int] = json.loads(server.get(f"/torn/{key}"))
+        return found
+
+    def wait_for_count(number: int) -> None:
+        wait_for(lambda: count() == {key: number, f"{key} request": number}, f"{number} teardowns")
+
+    with unharmed(server), RawClient(server, f"/{kind}/1?notes={key}", headers={"X-Signal": ""}) as client:
+        client.read_frame()
+        wait_for_count(1)
+        for number in range(2, 5):
+            client.say("tell")
+            client.read_frame()
+            wait_for_count(number)
+        client.close()
+        client.read_to_end()
+        wait_for_count(5)
+    assert count() == {key: 5, f"{key} request": 5}
+
+
+def test_teardown_functions_are_told_the_error_of_a_handler(server: Server, key: str) -> None:
+    with unharmed(server), RawClient(server, f"/sync/1?notes={key}") as client:
+        client.read_frame()
+        client.say("raise")
+        assert client.read_to_end()[-2:] == [closed(1011, "internal error"), FIN]
+    counts = json.loads(server.get(f"/torn/{key}"))
+    assert counts == {key: 3, f"{key} request": 3, f"{key} ValueError": 1}
+
+
+def test_g_begins_anew_at_every_event_also_without_teardown_functions(start_server: StartServer) -> None:
+    server = start_server(
+        """
+        websocket = WebSocket(app, "/web_socket")
+
+        @websocket.on("message")
+        def message(msg):
+            before = sorted(flask.g)
+            flask.g.mine = msg
+            return before
+        """
+    )
+    with RawClient(server) as client:
+        client.say("1", "2")
+        assert client.read_frames(2) == [said("[]")] * 2
+
+
+def test_a_handlers_error_reaches_app_logger_and_got_request_exception(start_server: StartServer) -> None:
+    server = start_server(
+        """
+        import logging
+
+        class Handler(logging.Handler):
+            def emit(self, record):
+                if record.exc_info:
+                    print("app.logger:", record.getMessage(), record.exc_info[1], flush=True)
+
+        app.logger.addHandler(Handler())
+        websocket = WebSocket(app, "/web_socket")
+
+        def tell(sender, exception):
+            print("signal:", sender.name, exception, flask.request.path, flush=True)
+
+        flask.got_request_exception.connect(tell, app)
+
+        @websocket.on("message")
+        def message(): raise ValueError("mine")
+        """
+    )
+    with RawClient(server) as client:
+        client.say("hello")
+        assert client.read_to_end() == [closed(1011, "internal error"), FIN]
+    server.wait_for_log("signal: app mine /web_socket")
+    server.wait_for_log("app.logger: the message handler of <WebSocket /web_socket> failed")
+
+
+# Requests that open nothing
+
+
+@pytest.fixture
+def answering_app() -> App:
+    """An application with handlers of its own for errors."""
+    app = App(__file__)
+    WebSocket(app, "/web_socket")
+    app.add_url_rule("/page", view_func=lambda: "page")
+
+    @app.errorhandler(HTTPException)
+    def explain(error: HTTPException) -> tuple[dict[str, str | None], int]:
+        return {"error": error.description}, error.code or 500
+
+    return app
+
+
+def test_a_plain_request_for_a_websocket_is_answered_by_the_applications_error_handler(
+    answering_app: App,
+) -> None:
+    response = answering_app.test_client().get("/web_socket")
+    assert response.status_code == 426
+    assert response.json == {"error": "/web_socket is a WebSocket: connect to it with ws:// or wss://"}
+
+
+def test_a_handshake_for_a_page_is_answered_by_the_applications_error_handler(answering_app: App) -> None:
+    headers = {"Upgrade": "websocket", "Connection": "Upgrade"}
+    response = answering_app.test_client().get("/page", headers=headers)
+    assert response.status_code == 400
+    assert response.json is not None
+
+
+def test_other_servers_are_given_no_headers_of_the_connection(answering_app: App) -> None:
+    client = answering_app.test_client()
+    headers = {"Upgrade": "websocket", "Connection": "Upgrade"}
+    for response, status in (
+        (client.get("/web_socket"), 426),
+        (client.get("/web_socket", headers=headers), 501),
+    ):
+        assert response.status_code == status
+        assert not {"Connection", "Upgrade"} & set(response.headers.keys())
+
+
+def test_a_page_and_a_websocket_may_share_a_url() -> None:
+    app = App(__file__)
+    WebSocket(app, "/")
+    app.add_url_rule("/", endpoint="page", view_func=lambda: "page")
+    client = app.test_client()
+    assert client.get("/").text == "page"
+    assert client.head("/").status_code == 200
+    assert client.post("/").status_code == 405

@@ -1,0 +1,159 @@
+"""A handler or a view that forks: the child has copies of all connections, and its parent's clients must not notice."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+
+import pytest
+
+from ..conftest import StartServer
+from ..support.harness import WAYS, Server
+from ..support.program import wait_for
+from ..support.raw_client import RawClient
+
+SOURCE = """
+import multiprocessing
+
+fork = multiprocessing.get_context("fork")
+chat = WebSocket(app, "/chat", ping_interval=None)
+
+@chat.on("connect")
+def connect():
+    return str(os.getpid())
+
+@chat.on("message")
+def message(ws, msg):
+    ws.sync_broadcast(msg)
+
+@chat.on("close")
+def close():
+    print("closed in", os.getpid(), flush=True)
+
+def in_child():
+    # The hub runs here too, for long enough for all that it does at intervals.
+    time.sleep(3)
+    chat.broadcast("from the child")
+    time.sleep(0.1)
+    print("the child counts", chat.count(), flush=True)
+
+@app.get("/count")
+def count():
+    return str(chat.count())
+
+@app.get("/fork")
+def start():
+    child = fork.Process(target=in_child)
+    child.start()
+    return str(child.pid)
+
+def stay(there):
+    os.write(there, b"x")
+    time.sleep(60)
+
+@app.get("/stay")
+def have_one_stay():
+    here, there = os.pipe()
+    if not (child := os.fork()):
+        stay(there)
+    os.read(here, 1)
+    return str(child)
+
+@app.get("/terminate")
+def terminate():
+    here, there = os.pipe()
+    child = fork.Process(target=stay, args=(there,))
+    child.start()
+    os.read(here, 1)
+    child.terminate()
+    child.join(10)
+    return str(child.exitcode)
+"""
+
+
+def start(start_server: StartServer, way: str) -> tuple[Server, list[RawClient], set[str]]:
+    """A server, of two workers if it has any, clients of each, and what these processes say of themselves."""
+    server = start_server(SOURCE, way, [] if way == "python" else ["-w", "2"])
+    clients: list[RawClient] = []
+    seen: set[str] = set()
+
+    def everywhere() -> bool:
+        client = RawClient(server, "/chat")
+        clients.append(client)
+        seen.add(client.read_text())
+        return len(clients) >= 8 and len(seen) == (1 if way == "python" else 2)
+
+    wait_for(everywhere, "clients of each worker")
+    # gevent-websocket's worker serves before the other one knows it; whichever is asked, it should count all.
+    counted = [str(len(clients))] * 8
+    wait_for(lambda: [server.get("/count") for _ in counted] == counted, "the workers to know each other")
+    return server, clients, seen
+
+
+def talk(clients: list[RawClient], text: str) -> None:
+    """Everyone hears what each says, once, and nothing else."""
+    for client in clients:
+        client.say(text)
+    for client in clients:
+        assert [client.read_text() for _ in clients] == [text] * len(clients)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_child_that_runs_the_hub_touches_no_connection_of_its_parent(
+    start_server: StartServer, way: str
+) -> None:
+    server, clients, processes = start(start_server, way)
+    began = time.monotonic()
+    child = int(server.get("/fork"))
+    rounds = 0
+    while is_running(child):
+        talk(clients, f"round {rounds}")
+        rounds += 1
+        with RawClient(server, "/chat") as new:
+            assert new.read_text() in processes, "the child accepts nobody"
+    # In a child of gunicorn's, its worker finds within a second that its parent is not the master, and ends it.
+    assert 0.5 < time.monotonic() - began < 4.5
+    talk(clients, "all are there")
+    assert rounds > 10
+    assert way != "python" or "the child counts 0" in server.log()
+    assert f"closed in {child}" not in server.log()
+    assert "Traceback" not in server.log()
+    for client in clients:
+        client.drop()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_child_that_is_told_to_stop_stops_and_nothing_else_does(
+    start_server: StartServer, way: str
+) -> None:
+    server, clients, _ = start(start_server, way)
+    assert server.get("/terminate") == "-15"
+    talk(clients, "all are there")
+    assert "closed in" not in server.log()
+    for client in clients:
+        client.drop()
+
+
+def test_a_child_that_stays_does_not_keep_the_address(start_server: StartServer) -> None:
+    # Those of gunicorn's workers end by themselves: they have its look for a master that has gone.
+    server = start_server(SOURCE)
+    child = int(server.get("/stay"))
+    try:
+        with server.stopping():
+            pass
+        assert is_running(child)
+        host, _, port = server.address.rpartition(":")
+        socket.create_server((host, int(port))).close()
+    finally:
+        os.kill(child, signal.SIGKILL)
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process is there, and no zombie."""
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            return stat.read().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
