@@ -18,8 +18,6 @@ logger = logging.getLogger("gws.settings")
 
 _SIZES = ("max_head_size", "max_message_size", "max_outbox_size", "max_rooms")
 _TIMES = ("handshake_timeout", "ping_interval", "ping_timeout", "close_timeout")
-_LONGEST: Final = 10**9
-"""Seconds, which a clock can still be moved by; for ever is three decades."""
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 """RFC 6455 §4.1: what a subprotocol's name is made of."""
 
@@ -99,8 +97,10 @@ class Settings:
                 continue
             if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
                 raise ValueError(f"{name} is a number above zero, not {value!r}")
-            if value > _LONGEST:
-                raise ValueError(f"{name} is a number of seconds, at most {_LONGEST}")
+            try:
+                float(value)
+            except OverflowError:
+                raise ValueError(f"{name} is a number of seconds that a clock can count") from None
         if not isinstance(self.require_subprotocol, bool):
             raise TypeError(f"require_subprotocol is True or False, not {self.require_subprotocol!r}")
 

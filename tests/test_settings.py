@@ -115,10 +115,10 @@ def test_anything_else_is_refused_by_name(name: str, value: object) -> None:
 
 
 @pytest.mark.parametrize("name", TIMES)
-@pytest.mark.parametrize("value", [math.inf, 10**400, 10**10])
-def test_more_seconds_than_a_clock_can_count_are_refused(name: str, value: float) -> None:
-    with pytest.raises(ValueError, match=f"{name} is a number of seconds, at most"):
-        from_config({}, {name: value})
+def test_more_seconds_than_a_clock_can_count_are_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} is a number of seconds that a clock can count"):
+        from_config({}, {name: 10**400})
+    assert getattr(from_config({}, {name: math.inf}), name) == math.inf
 
 
 def test_a_subprotocol_is_required_or_not() -> None:

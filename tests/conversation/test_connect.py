@@ -243,12 +243,16 @@ def test_accept_opens_before_the_connect_handler_ends_and_lifts_its_deadline(
     assert server.notes(key) == [("closed", 1000)]
 
 
-@pytest.mark.parametrize("how", ["raise", "abort"])
-def test_a_connect_handler_that_raises_after_accepting_closes_with_1011(
-    server: Server, key: str, how: str
+@pytest.mark.parametrize(
+    ("how", "end"), [("raise", (1011, "internal error")), ("abort", (1008, "403 FORBIDDEN"))]
+)
+def test_a_connect_handler_that_raises_after_accepting_closes(
+    server: Server, key: str, how: str, end: tuple[int, str]
 ) -> None:
     with unharmed(server), RawClient(server, f"/accepting?how={how}&notes={key}") as client:
-        assert client.read_to_end() == [said("before"), closed(1011, "internal error"), FIN]
+        assert client.read_frames(2) == [said("before"), closed(*end)]
+        client.close(end[0])
+        assert client.has_ended()
     assert server.notes(key) == []
 
 
