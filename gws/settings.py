@@ -8,7 +8,7 @@ import functools
 import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 from .errors import ConfigurationError
 from .protocol.deflate import Compression
@@ -103,6 +103,22 @@ class Settings:
                 raise ValueError(f"{name} is a number of seconds that a clock can count") from None
         if not isinstance(self.require_subprotocol, bool):
             raise TypeError(f"require_subprotocol is True or False, not {self.require_subprotocol!r}")
+
+
+class SettingArguments(TypedDict, total=False):
+    """The settings that `WebSocket(...)` takes, for editors and type checkers; `Settings` says what each one is."""
+
+    max_message_size: int
+    max_outbox_size: int
+    max_rooms: int
+    handshake_timeout: float
+    ping_interval: float | None
+    ping_timeout: float
+    close_timeout: float
+    allowed_origins: Sequence[str]
+    subprotocols: Sequence[str]
+    require_subprotocol: bool
+    compression: Compression | bool | None
 
 
 _NAMES: Final = tuple(field.name for field in dataclasses.fields(Settings))

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gws import App, WebSocket
 from gws.protocol.deflate import Compression
-from gws.settings import Settings, from_config
+from gws.settings import SettingArguments, Settings, from_config
+
+from .support.program import DEADLINE
+
+ROOT = Path(__file__).parent.parent
 
 DEFAULTS: dict[str, Any] = {
     "max_head_size": 32 * 1024,
@@ -57,6 +64,29 @@ def test_every_default_has_its_reason_in_the_docstring() -> None:
         assert f"{name}: " in Settings.__doc__
 
 
+def test_what_editors_complete_is_what_there_is() -> None:
+    assert [*SettingArguments.__annotations__] == [name for name in DEFAULTS if name != "max_head_size"]
+
+
+def test_settings_are_checked_by_type_checkers(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(
+        "from gws import App, Compression, WebSocket\n"
+        "app = App(__file__)\n"
+        "WebSocket(app, '/a', ping_interval=None, allowed_origins=['*'], compression=True, name='a')\n"
+        "WebSocket(app, '/b', compression=Compression(level=1), subprotocols=('a',))\n"
+        "WebSocket(app, '/c', max_mesage_size=5)\n"
+        "WebSocket(app, '/d', ping_timeout='20')\n"
+    )
+    # With the settings and what is remembered of `make types`.
+    command = [sys.executable, "-m", "mypy", str(program)]
+    done = subprocess.run(
+        command, check=False, capture_output=True, text=True, timeout=8 * DEADLINE, cwd=ROOT
+    )
+    errors = [line.split(":")[1] for line in done.stdout.splitlines() if ": error: " in line]
+    assert errors == ["5", "6"], done.stdout
+
+
 def test_settings_do_not_change() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         Settings().close_timeout = 1.0  # type: ignore[misc]
@@ -78,12 +108,12 @@ def test_a_setting_that_there_is_not_is_refused_with_the_nearest(misspelt: str, 
 
 def test_a_setting_like_none_is_refused_all_the_same() -> None:
     with pytest.raises(TypeError, match=r"a WebSocket has no setting 'zzz'$"):
-        WebSocket(App("app"), "/web_socket", zzz=1)
+        WebSocket(App("app"), "/web_socket", zzz=1)  # type: ignore[call-arg]
 
 
 def test_what_is_of_the_whole_server_is_no_argument() -> None:
     with pytest.raises(TypeError, match=r"of the whole server.*app\.config\['GWS_MAX_HEAD_SIZE'\]"):
-        WebSocket(App("app"), "/web_socket", max_head_size=1000)
+        WebSocket(App("app"), "/web_socket", max_head_size=1000)  # type: ignore[call-arg]
 
 
 def test_a_misspelt_key_of_the_configuration_is_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:

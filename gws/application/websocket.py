@@ -8,7 +8,7 @@ import os
 import re
 import weakref
 from collections.abc import Callable, Collection
-from typing import Any, ClassVar, Final, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 import flask
 from flask import Blueprint, Flask, Response, has_request_context, request
@@ -29,8 +29,11 @@ from ..protocol.frames import check_close
 from ..protocol.messages import Message
 from ..servers import gunicorn_start
 from ..servers.upgrade import find_upgrade
-from ..settings import Settings, check_arguments, from_config, from_final_config
+from ..settings import SettingArguments, Settings, check_arguments, from_config, from_final_config
 from .refusal import answer, answer_as_view, install
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 logger = logging.getLogger("gws.application")
 
@@ -70,7 +73,7 @@ class WebSocket:
         *,
         name: str | None = None,
         backplane: str | None = None,
-        **settings: Any,
+        **settings: Unpack[SettingArguments],
     ) -> None:
         if not isinstance(app, Flask | Blueprint):
             raise TypeError(f"a WebSocket is of a Flask application or a Blueprint, not {app!r}")

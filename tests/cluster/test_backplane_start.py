@@ -43,10 +43,6 @@ def broadcast():
     chat.broadcast("hello")
     return ""
 
-@app.get("/received")
-def received():
-    return str(counters["backplane_received"])
-
 @app.get("/others")
 def others():
     return str(len(chat.cluster._peers.alive()))
