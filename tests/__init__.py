@@ -9,9 +9,4 @@ import pytest
 
 os.environ.setdefault("GWS_PURE_PYTHON", "1")
 
-pytest.register_assert_rewrite(
-    *(
-        f"{__name__}.{name}"
-        for name in ("case", "conversation", "harness", "program", "raw_client", "running_app")
-    )
-)
+pytest.register_assert_rewrite(f"{__name__}.support")

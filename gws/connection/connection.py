@@ -31,6 +31,7 @@ from ..protocol.frames import (
 from ..protocol.messages import LEAST_SIZE, Message, MessageReader
 from ..settings import Settings
 from .states import CLOSED, CLOSING, FAILED, LOST, OPEN, OURS, PEER, Ending
+from .tracing import TracedSocket
 from .transport import HIGH_WATER, SMALL_READ, Transport
 
 BATCH_SIZE: Final = 256
@@ -141,6 +142,8 @@ class Connection(Transport):
             self._start_keepalive()
             self._attach()
             if received:
+                if isinstance(self._socket, TracedSocket):
+                    self._socket.note_received(received)
                 self._receive_data(received)
         except BaseException:
             self._release()
@@ -348,6 +351,8 @@ class Connection(Transport):
         self.ending = ending
         self.close_code = code
         self.close_reason = reason
+        if isinstance(self._socket, TracedSocket):
+            self._socket.note_state(self.state.name, f"{ending.name} {code} {reason}".strip())
         self._on_ending()
         self._stop_timer()
         if ending is OURS:

@@ -7,6 +7,7 @@ outbox, and one function, `_send`; what the kernel does not take waits for a wri
 from __future__ import annotations
 
 import contextlib
+import logging
 import ssl
 from collections.abc import Callable
 from socket import AF_UNIX, IPPROTO_TCP, SHUT_WR, TCP_NODELAY
@@ -19,6 +20,7 @@ from gevent.ssl import SSLSocket
 from ..errors import WouldBlockError
 from ..hub.io import get_hub_io, hub_callback, report_fault
 from ..settings import Settings
+from . import tracing
 from .states import CLOSED, CONNECTING, OPEN, State
 
 HIGH_WATER: Final = 64 * 1024
@@ -227,6 +229,8 @@ class Transport:
             ):  # Some systems refuse when the peer is gone; reading will tell.
                 socket.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
         self._tls = isinstance(socket, SSLSocket)
+        if tracing.logger.isEnabledFor(logging.DEBUG):
+            self._socket = tracing.TracedSocket(socket)
         self._enter(OPEN)
         self._read_watcher = self.io.loop.io(socket.fileno(), _READ)
         self._read_watcher.start(self._on_readable)
@@ -309,6 +313,8 @@ class Transport:
 
     def _enter(self, state: State) -> None:
         self.state = state
+        if isinstance(self._socket, tracing.TracedSocket):
+            self._socket.note_state(state.name)
 
     # Waiting
 

@@ -264,7 +264,7 @@ class EngineProcess:
     def __init__(self, url: str, folder: Path, temporary: str) -> None:
         script = (
             "from gevent import monkey; monkey.patch_all()\n"
-            "import tests.test_backplanes; tests.test_backplanes.run_scenarios()"
+            "from tests.backplane.test_backplanes import run_scenarios; run_scenarios()"
         )
         self._log = folder / "log"
         with self._log.open("w") as log:
