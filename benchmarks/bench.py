@@ -60,7 +60,7 @@ def main() -> int:
 def plan(
     workloads: Sequence[Workload], runnables: Sequence[Runnable], rounds: int
 ) -> Iterator[tuple[int, Workload, Runnable]]:
-    """What is measured, in this order."""
+    """Return what is measured, in this order."""
     for number in range(1, rounds + 1):
         for workload in workloads:
             for runnable in runnables:
@@ -88,7 +88,7 @@ def measure_all(
 
 
 def write(directory: Path, text: str, findings: Findings, workloads: Sequence[Workload]) -> None:
-    """The raw figures, the tables and the plots."""
+    """Return the raw figures, the tables and the plots."""
     directory.mkdir(exist_ok=True)
     (directory / "results.json").write_text(json.dumps(findings.as_json(), indent=1) + "\n")
     (directory / "README.md").write_text(text)
@@ -97,7 +97,7 @@ def write(directory: Path, text: str, findings: Findings, workloads: Sequence[Wo
 
 
 def allow_many_files() -> None:
-    """The servers inherit this limit, and each idle connection is an open file."""
+    """Return the servers inherit this limit, and each idle connection is an open file."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
@@ -125,7 +125,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def some_of(known: Sequence[str]) -> Callable[[str], list[str]]:
-    """A parser of names, separated by commas."""
+    """Return a parser of names, separated by commas."""
 
     def parse(text: str) -> list[str]:
         names = text.split(",")

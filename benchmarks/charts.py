@@ -135,7 +135,7 @@ def _bar(bar: Bar, left: float, top: float, per_unit: float, kind: str) -> list[
 
 
 def _round_up(value: float) -> float:
-    """The next of 1, 2, 4, 6, 8 or 10 times a power of ten, or 1 for nothing."""
+    """Return the next of 1, 2, 4, 6, 8 or 10 times a power of ten, or 1 for nothing."""
     if value <= 0:
         return 1
     power: float = 10.0 ** math.floor(math.log10(value))

@@ -54,7 +54,7 @@ class Cost(NamedTuple):
 
 
 def chat(seed: int) -> bytes:
-    """A message as a text frame."""
+    """Return a message as a text frame."""
     generator = random.Random(seed)
     text = " ".join(generator.choices(WORDS, k=14))
     return encode_text(f'{{"type": "message", "from": "{generator.getrandbits(64):016x}", "text": "{text}"}}')
@@ -106,7 +106,7 @@ def measure(compression: Compression, frames: list[bytes]) -> Cost:
 
 
 def client_payloads(compression: Compression, frames: list[bytes]) -> list[bytes]:
-    """What a client sends that compresses alike."""
+    """Return what a client sends that compresses alike."""
     flush = zlib.Z_FULL_FLUSH if compression.client_no_context_takeover else zlib.Z_SYNC_FLUSH
     compressor = zlib.compressobj(wbits=-max(9, compression.client_max_window_bits))
     return [(compressor.compress(frame) + compressor.flush(flush))[:-4] for frame in frames]

@@ -33,7 +33,7 @@ class CoreUse:
         self._before = _busy_seconds(self._cores)
 
     def by_others(self, server_share: float, load_share: float) -> float:
-        """The part of the time that a core was busy with neither server nor load, of the core where it was more.
+        """Return the part of the time that a core was busy with neither server nor load, of the core where it was more.
 
         A hypervisor that takes the core away counts as busy.
         """
@@ -46,7 +46,7 @@ class CoreUse:
 
 
 def choose_cores() -> Cores:
-    """The first core for the server; for the load another, if possible not its hyper-thread sibling."""
+    """Return the first core for the server; for the load another, if possible not its hyper-thread sibling."""
     available = sorted(os.sched_getaffinity(0))
     if len(available) < 2:
         return Cores(None, None)

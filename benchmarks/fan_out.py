@@ -73,7 +73,7 @@ class Running:
     engine: ServerProcess
 
     def check(self) -> None:
-        """Raises ServerError when one of them has ended."""
+        """Raise ServerError if one of them has ended."""
         for process in (*self.masters, self.engine):
             process.check()
 
@@ -143,7 +143,7 @@ class Bench:
 
     @contextmanager
     def running(self, system: System) -> Iterator[Running]:
-        """Started afresh, with an empty engine; gone afterwards."""
+        """Start it afresh, with an empty engine; it is gone afterwards."""
         with ExitStack() as stack:
             engine = stack.enter_context(EngineProcess(self.engine, ACT, None))
             runnable = system.runnable(self.findings.versions[system.server.name], engine.port)
@@ -201,7 +201,7 @@ def wait_for_workers(running: Running, workers: int) -> None:
 
 
 def fault(figures: dict[str, float], workers: int) -> str:
-    """What was not as it should be, if something was."""
+    """Return what was not as it should be, if something was."""
     if not figures["count"]:
         return "nothing was answered"
     counts = {name: figures[name] for name in ("errors", "unanswered", "overtaken")}
@@ -212,7 +212,7 @@ def fault(figures: dict[str, float], workers: int) -> str:
 
 
 def write(directory: Path, text: str, findings: Findings) -> None:
-    """The raw figures, the tables and the plots."""
+    """Return the raw figures, the tables and the plots."""
     directory.mkdir(exist_ok=True)
     (directory / f"{NAME}.json").write_text(json.dumps(findings.as_json(), indent=1) + "\n")
     (directory / f"{NAME}.md").write_text(text)

@@ -64,7 +64,7 @@ class FanOutLoad(Load):
         return [*super().arguments(port, seconds), *more]
 
     def figures(self, raw: dict[str, float]) -> dict[str, float]:
-        """What the clients count, and what follows from it."""
+        """Return what the clients count, and what follows from it."""
         receivers = self.connections if self.mode == "fan-out" else 1
         cpu_us = raw["cpu_us"] + raw["engine_us"]
         return raw | {
@@ -74,7 +74,7 @@ class FanOutLoad(Load):
 
 
 def variant(workers: int) -> str:
-    """What tells one number of workers from another."""
+    """Return what tells one number of workers from another."""
     return f"{workers} worker{'s' if workers > 1 else ''}"
 
 
@@ -96,12 +96,12 @@ class System:
         return self.server.home is not Home.CHECKOUT
 
     def runnable(self, versions: dict[str, str], engine: int) -> Runnable:
-        """What starts one master, with the engine at this port."""
+        """Return what starts one master, with the engine at this port."""
         workers = () if self.socket_io else (str(self.workers),)
         return Runnable(replace(self.server, arguments=(f"redis://{HOST}:{engine}/0", *workers)), versions)
 
     def load(self, workload: Workload, ports: tuple[int, ...], engine: int) -> FanOutLoad:
-        """What to put on it, with masters at these ports and the engine as this process."""
+        """Return what to put on it, with masters at these ports and the engine as this process."""
         load = workload.load
         assert isinstance(load, FanOutLoad)
         path = SOCKET_IO_PATH if self.socket_io else load.path
@@ -170,7 +170,7 @@ WORKLOADS = (
 
 
 def workloads_of(system: System) -> list[Workload]:
-    """What is put on it, in this order."""
+    """Return what is put on it, in this order."""
     suffix = f"-{system.workers}"
     return [row for row in WORKLOADS if row.name.endswith(suffix) and system.server.name in row.servers]
 

@@ -57,7 +57,7 @@ class Findings:
         return [sample for sample in samples if sample.quiet] or samples
 
     def values(self, workload: str, server: str, figure: str) -> list[float]:
-        """This figure in each round that counts."""
+        """Return this figure in each round that counts."""
         return [sample.figures[figure] for sample in self.used(workload, server)]
 
     def median(self, workload: str, server: str, figure: str) -> float | None:

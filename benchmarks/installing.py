@@ -57,7 +57,7 @@ def run(
 
 
 def complaint(ended: subprocess.CompletedProcess[str]) -> str:
-    """The line that says what went wrong: pip's first error, or else the last of all."""
+    """Return the line that says what went wrong: pip's first error, or else the last of all."""
     lines = ended.stderr.strip().splitlines() or [f"exit status {ended.returncode}"]
     return next((line for line in lines if line.startswith("ERROR")), lines[-1])
 

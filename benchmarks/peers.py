@@ -68,7 +68,7 @@ class Server:
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def distributions(self) -> list[str]:
-        """The requirements without their extras."""
+        """Return the requirements without their extras."""
         return [requirement.partition("[")[0] for requirement in self.requirements]
 
 
@@ -137,19 +137,19 @@ def prepare(names: Iterable[str], say: Callable[[str], None]) -> tuple[list[Runn
 
 
 def interpreter(server: Server) -> str:
-    """What runs the server's programs."""
+    """Return what runs the server's programs."""
     return {Home.CHECKOUT: sys.executable, Home.VIRTUALENV: str(PYTHON), Home.NODE: "node"}[server.home]
 
 
 def environment(server: Server) -> dict[str, str]:
-    """The caller's without FOREIGN, and the server's own on top."""
+    """Return the caller's without FOREIGN, and the server's own on top."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
     checkout = {"PYTHONPATH": str(ROOT)} if server.home is Home.CHECKOUT else {}
     return kept | checkout | dict(server.environment)
 
 
 def find(server: Server) -> Runnable:
-    """The server, with the versions of what it needs; it has been seen to import.
+    """Return the server, with the versions of what it needs; it has been seen to import.
 
     Raises:
         NotAvailableError: it cannot.

@@ -15,7 +15,7 @@ GROWTH = "Growth"  # How the titles of what is plotted over the connections begi
 
 
 def draw(findings: Findings, workloads: Sequence[Workload]) -> dict[str, str]:
-    """The text of each SVG file by its name."""
+    """Return the text of each SVG file by its name."""
     drawn = {}
     for title, workloads_of_it in groupby(workloads, lambda workload: workload.title):
         group = list(workloads_of_it)
@@ -26,7 +26,7 @@ def draw(findings: Findings, workloads: Sequence[Workload]) -> dict[str, str]:
 
 
 def file_name(group: Sequence[Workload]) -> str:
-    """The name of the first workload of a table is that of its plot."""
+    """Return the name of the first workload of a table is that of its plot."""
     return f"{group[0].name}.svg"
 
 

@@ -19,7 +19,7 @@ class Progress:
         self._total, self._done, self._began = total, -1, time.monotonic()
 
     def step(self, text: str) -> None:
-        """The next step begins."""
+        """Return the next step begins."""
         self._done += 1
         filled = WIDTH * self._done // self._total
         minutes, seconds = divmod(int(time.monotonic() - self._began), 60)

@@ -69,14 +69,14 @@ class ServerProcess:
         self._end()
 
     def pids(self) -> list[int]:
-        """The server's process and its descendants."""
+        """Return the server's process and its descendants."""
         found = [self._process.pid]
         for pid in found:
             found += _children(pid)
         return found
 
     def check(self) -> None:
-        """Raises ServerError when the server has ended."""
+        """Raise ServerError if the server has ended."""
         if self._process.poll() is not None:
             raise ServerError(f"ended with status {self._process.returncode}: {self._log_end()}")
 
@@ -85,7 +85,7 @@ class ServerProcess:
         return sum(time.clock_gettime(_cpu_clock(pid)) for pid in self.pids())
 
     def memory(self) -> Memory:
-        """What the server occupies once that has stopped changing."""
+        """Return what the server occupies once that has stopped changing."""
         before = self._memory_now()
         deadline = time.monotonic() + SETTLE_SECONDS
         while time.monotonic() < deadline:
@@ -112,7 +112,7 @@ class ServerProcess:
             time.sleep(POLL_SECONDS)
 
     def _end(self) -> None:
-        """The whole process group, which it leads; how long it would take to say goodbye is not measured here."""
+        """End the whole process group, which it leads; how long it would take to say goodbye is not measured here."""
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
@@ -145,7 +145,7 @@ def _answers(port: int) -> bool:
 
 
 def _cpu_clock(pid: int) -> int:
-    """What clock_getcpuclockid(3) returns on Linux; Python has it for threads only."""
+    """Return what clock_getcpuclockid(3) returns on Linux; Python has it for threads only."""
     return ~pid << 3 | 2
 
 

@@ -42,7 +42,7 @@ class Workload:
     most_rounds: int = 1000
 
     def miniature(self) -> "Workload":
-        """The same with few connections and in a moment: to see that it works, not to measure."""
+        """Return the same with few connections and in a moment: to see that it works, not to measure."""
         count = min(self.load.connections, MINIATURE)
         load = replace(self.load, connections=count, slow=min(self.load.slow, 1))
         seconds = self.seconds if self.load.mode == "storm" else None  # It ends with the last answer.

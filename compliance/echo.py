@@ -19,7 +19,7 @@ MAX_MESSAGE_SIZE: Final = 16 * 1024 * 1024 + 1024
 
 
 def create_app(*, compression: bool) -> Flask:
-    """The application, with its WebSocket at "/".
+    """Return the application, with its WebSocket at "/".
 
     Args:
         compression: whether to agree to permessage-deflate (RFC 7692).

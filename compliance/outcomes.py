@@ -95,7 +95,7 @@ def as_table(outcomes: Sequence[Outcome]) -> str:
 
 
 def _cells(group: list[Outcome]) -> list[str]:
-    """A row without its first two cells. What is neither good nor NON-STRICT is FAILED."""
+    """Return a row without its first two cells. What is neither good nor NON-STRICT is FAILED."""
     count = Counter(outcome.behavior for outcome in group)
     failed = len(group) - sum(count[behavior] for behavior in (*_GOOD, "NON-STRICT"))
     badly_closed = sum(not outcome.closed_well for outcome in group)
@@ -104,7 +104,7 @@ def _cells(group: list[Outcome]) -> list[str]:
 
 
 def as_complaint(outcome: Outcome) -> str:
-    """Some lines on a case that is not good: what was expected, and what was received."""
+    """Return some lines on a case that is not good: what was expected, and what was received."""
     title = f"{outcome.way}, case {outcome.case}: {outcome.behavior}, close {outcome.behavior_close}"
     report = outcome.report
     if not report:

@@ -25,12 +25,12 @@ class InstallError(Exception):
 
 
 def find() -> str | None:
-    """The command of a Python 2.7: on the PATH, pyenv's, or Debian's PyPy where apt may install it."""
+    """Return the command of a Python 2.7: on the PATH, pyenv's, or Debian's PyPy where apt may install it."""
     return next(filter(_is_python2, _candidates()), None)
 
 
 def environment() -> dict[str, str]:
-    """The variables to run it with: what is set for the Python that runs this is not meant for another one."""
+    """Return the variables to run it with: what is set for the Python that runs this is not meant for another one."""
     return {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
 
 

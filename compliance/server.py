@@ -33,7 +33,7 @@ class ServerError(Exception):
 
 @contextlib.contextmanager
 def running(way: str, log: Path, *, compression: bool) -> Iterator[str]:
-    """A server that listens on a free port of the loopback network on entry, and is gone on exit.
+    """Return a server that listens on a free port of the loopback network on entry, and is gone on exit.
 
     Args:
         way: one of `WAYS`.

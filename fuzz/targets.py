@@ -54,7 +54,7 @@ def _pieces(data: bytes, size: int) -> list[bytes]:
 
 
 def read_frames(data: bytes) -> None:
-    """The frame reader: bytes in any pieces give the same frames. The first byte says in which, and the bits."""
+    """Return the frame reader: bytes in any pieces give the same frames. The first byte says in which, and the bits."""
     settings, data = (data[0], data[1:]) if data else (0, b"")
     outcomes = []
     for size in (len(data) or 1, settings % 8 + 1):
@@ -73,7 +73,7 @@ def read_frames(data: bytes) -> None:
 
 
 def read_messages(data: bytes) -> None:
-    """The message layer with permessage-deflate: the same, and no message is over its limit."""
+    """Return the message layer with permessage-deflate: the same, and no message is over its limit."""
     settings, data = (data[0], data[1:]) if data else (0, b"")
     outcomes = []
     for size in (len(data) or 1, settings % 8 + 1):
@@ -96,7 +96,7 @@ def read_messages(data: bytes) -> None:
 
 
 def shake_hands(data: bytes) -> None:
-    """The handshake: an answer of whole header lines, or a refusal of one line. The data are header lines."""
+    """Return the handshake: an answer of whole header lines, or a refusal of one line. The data are header lines."""
     lines = data.decode("latin-1").split("\n")
     headers = [
         ("Host", "a.example"),

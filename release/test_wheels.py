@@ -28,7 +28,7 @@ def run(*command: str, **environment: str) -> str:
 
 @pytest.fixture(scope="module")
 def sdist() -> Path:
-    """What `make package` has built."""
+    """Return what `make package` has built."""
     (found,) = (ROOT / "dist").glob("*.tar.gz")
     return found
 

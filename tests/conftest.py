@@ -31,7 +31,7 @@ def start_server(tmp_path: Path) -> Iterator[StartServer]:
 
 @pytest.fixture(scope="module")
 def start_module_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartServer]:
-    """The same for servers that all tests of a module share."""
+    """Return the same for servers that all tests of a module share."""
     yield from _starting_servers(tmp_path_factory.mktemp("servers"))
 
 
@@ -65,7 +65,7 @@ def surviving_server(start_module_server: StartServer) -> Server:
 
 @pytest.fixture
 def case(surviving_server: Server) -> Iterator[Case]:
-    """The server; afterwards nobody is harmed, and the log has no traceback."""
+    """Return the server; afterwards nobody is harmed, and the log has no traceback."""
     case = Case(surviving_server, len(surviving_server.log()))
     with unharmed(surviving_server):
         yield case
@@ -80,5 +80,5 @@ def way(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def key() -> str:
-    """A name of the test's own, for what handlers note about its connections."""
+    """Return a name of the test's own, for what handlers note about its connections."""
     return secrets.token_hex(8)

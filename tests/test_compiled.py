@@ -32,7 +32,7 @@ few = settings(max_examples=400, deadline=None, derandomize=True, database=None)
 
 
 def source_of(module: ModuleType) -> ModuleType:
-    """The same module once more, from its source."""
+    """Return the same module once more, from its source."""
     path = PACKAGE.joinpath(*module.__name__.split(".")[1:]).with_suffix(".py")
     name = f"{module.__name__}_source"
     spec = importlib.util.spec_from_file_location(name, path, loader=SourceFileLoader(name, str(path)))

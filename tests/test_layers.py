@@ -55,7 +55,7 @@ class Import(NamedTuple):
 
 
 def name_of(path: Path) -> str:
-    """A module's name below `gws`; "" for the package itself."""
+    """Return a module's name below `gws`; "" for the package itself."""
     return ".".join(part for part in path.relative_to(PACKAGE).with_suffix("").parts if part != "__init__")
 
 
@@ -68,7 +68,7 @@ WITHOUT_IO = [
 
 
 def wing_of(name: str) -> str:
-    """The folder of a module, or the module itself if it is in none."""
+    """Return the folder of a module, or the module itself if it is in none."""
     return name.split(".")[0]
 
 
@@ -115,7 +115,7 @@ def from_imports(node: ast.ImportFrom, package: list[str]) -> Iterator[str]:
 
 
 def own(name: str) -> list[Import]:
-    """What a module imports of gws."""
+    """Return what a module imports of gws."""
     return [
         found._replace(target=found.target.removeprefix("gws").removeprefix("."))
         for found in imports_of(name)
@@ -124,7 +124,7 @@ def own(name: str) -> list[Import]:
 
 
 def foreign(name: str) -> set[str]:
-    """The packages that a module imports from elsewhere, but for types only."""
+    """Return the packages that a module imports from elsewhere, but for types only."""
     return {found.target.split(".")[0] for found in imports_of(name) if not found.for_types} - {"gws"}
 
 

@@ -46,7 +46,7 @@ def send(ws: WebSocketConnector, msg: str) -> None:
 
 @rooms.on("message")
 def join_and_leave(ws: WebSocketConnector, msg: str) -> str:
-    """A room of its own each time."""
+    """Return a room of its own each time."""
     room = f"{ws.id} {msg}"
     ws.join(room)
     ws.leave(room)

@@ -19,12 +19,12 @@ def message(ws, msg):  # Robyn tells parameters by name, and passes them by posi
 
 @websocket.on("connect")
 def connect() -> None:
-    """Sends nothing: the load generator expects its own messages alone."""
+    """Send nothing: the load generator expects its own messages alone."""
 
 
 @websocket.on("close")
 def close() -> None:
-    """Sends nothing."""
+    """Send nothing."""
 
 
 if __name__ == "__main__":

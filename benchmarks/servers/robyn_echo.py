@@ -23,12 +23,12 @@ async def message_async(ws, msg):
 
 @websocket.on("connect")
 def connect() -> None:
-    """Sends nothing: the load generator expects echoes alone."""
+    """Send nothing: the load generator expects echoes alone."""
 
 
 @websocket.on("close")
 def close() -> None:
-    """Sends nothing."""
+    """Send nothing."""
 
 
 if __name__ == "__main__":

@@ -91,7 +91,7 @@ class HubLoop(asyncio.SelectorEventLoop):
     def make_task(
         self, coroutine: Coroutine[Any, Any, T], step: NextStep, context: Context | None
     ) -> asyncio.Task[T]:
-        """Makes a task that does not begin by itself: its first step is the one given, for `make_step`."""
+        """Make a task that does not begin by itself: its first step is the one given, for `make_step`."""
         step.coroutine = coroutine
         self.hold(step)
         if context is None:
@@ -105,7 +105,7 @@ class HubLoop(asyncio.SelectorEventLoop):
         self._held = step
 
     def make_step(self, step: NextStep) -> None:
-        """Runs a task's step here and now, up to its next suspension, without a turn of the hub."""
+        """Run a task's step here and now, up to its next suspension, without a turn of the hub."""
         greenlet: Any = getcurrent()
         # A gevent call that blocks would leave a task amid a step. Before a switch, the hub calls this.
         greenlet.switch_out = _refuse_to_block
@@ -127,7 +127,7 @@ class HubLoop(asyncio.SelectorEventLoop):
             self._run_ready(len(self._ready))
 
     def _run_ready(self, count: int) -> None:
-        """Runs the first `count` ready handles with this as asyncio's running loop."""
+        """Run the first `count` ready handles with this as asyncio's running loop."""
         was_due, self._turn_is_due = self._turn_is_due, True
         previous_loop, previous_hooks = _get_running_loop(), sys.get_asyncgen_hooks()
         _set_running_loop(self)
@@ -153,7 +153,7 @@ class HubLoop(asyncio.SelectorEventLoop):
                 self._ask_for_turn()
 
     def _close_generator(self, generator: AsyncGenerator[Any, Any]) -> None:
-        """Closes, as asyncio does, an async generator that was dropped half-way, maybe in another thread."""
+        """Close, as asyncio does, an async generator that was dropped half-way, maybe in another thread."""
         if not self.is_closed():
             self.call_soon_threadsafe(self.create_task, generator.aclose())
 
@@ -177,7 +177,7 @@ class HubLoop(asyncio.SelectorEventLoop):
         return timer
 
     def drop_timer(self, timer: HubTimer) -> None:
-        """Closes the watcher of a timer that is due or cancelled. Twice is once."""
+        """Close the watcher of a timer that is due or cancelled. Idempotent."""
         if self._timers.pop(timer.watcher, None) is not None:
             timer.watcher.stop()
             timer.watcher.close()
@@ -192,10 +192,10 @@ class HubLoop(asyncio.SelectorEventLoop):
         self._run_ready(len(self._ready))
 
     def _make_self_pipe(self) -> None:
-        """Makes none: it would be for ending a `select` from outside, and the hub has its own way."""
+        """Make none: it would be for ending a `select` from outside, and the hub has its own way."""
 
     def in_greenlet(self, function: Callable[..., T], *args: Any) -> asyncio.Future[T]:
-        """Calls a function that may block as gevent's do. To cancel the future kills the greenlet."""
+        """Call a function that may block as gevent's do. To cancel the future kills the greenlet."""
         future: asyncio.Future[T] = self.create_future()
         greenlet = gevent.spawn(lambda: _settle(future, *_outcome(function, args)))
         future.add_done_callback(lambda _: greenlet.kill(block=False))
@@ -251,7 +251,7 @@ class HubLoop(asyncio.SelectorEventLoop):
             raise RuntimeError("This event loop is the parent process's; make what uses it after the fork")
 
     def is_running(self) -> bool:
-        """True: who asks wants to know whether `run_coroutine_threadsafe` will do."""
+        """Return True: who asks wants to know whether `run_coroutine_threadsafe` will do."""
         return not self.is_closed()
 
     def run_forever(self) -> NoReturn:
@@ -267,10 +267,10 @@ class HubLoop(asyncio.SelectorEventLoop):
         raise RuntimeError("This event loop lives as long as its gevent hub; it cannot be closed")
 
     def __del__(self) -> None:
-        """Does not warn, as asyncio's does, of a loop that was not closed: nothing of it stays open."""
+        """Do not warn, as asyncio's does, of a loop that was not closed: nothing of it stays open."""
 
     def abandon(self) -> None:
-        """Stops for good, in a forked child: the sockets, timers and tasks are the parent's.
+        """Stop for good, in a forked child: the sockets, timers and tasks are the parent's.
 
         They are stopped, not dropped, lest the `finally` of a coroutine talk on the parent's connection.
         """
@@ -293,7 +293,7 @@ class NextStep(asyncio.Handle):
         """What its task runs."""
 
     def is_due(self, callback: Callable[..., object]) -> bool:
-        """Whether this is the task's step. A finalizer, which runs anywhere, may call `call_soon` as well."""
+        """Return whether this is the task's step. A finalizer, which runs anywhere, may call `call_soon` as well."""
         task = getattr(callback, "__self__", None)
         return isinstance(task, asyncio.Task) and task.get_coro() is self.coroutine
 

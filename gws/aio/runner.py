@@ -34,7 +34,7 @@ _ExceptionGroup: Any = getattr(builtins, "BaseExceptionGroup", ())
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Runs one coroutine as `Runner.run` does, with the caller's context variables."""
+    """Run one coroutine as `Runner.run` does, with the caller's context variables."""
     runner = Runner()
     try:
         return runner.run(coroutine)
@@ -58,7 +58,7 @@ class Runner:
         self._worker: _Worker | None = None
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Runs a coroutine and waits for it.
+        """Run a coroutine and wait for it.
 
         It is cancelled when the caller is killed or the caller's `gevent.Timeout` expires. After any error the next
         one gets a task of its own.
@@ -118,7 +118,7 @@ class _Worker:
         asyncio._unregister_task(self._task)
 
     def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        """What the coroutine returns; after what it raises, the worker is done with."""
+        """Return what the coroutine returns; after what it raises, the worker is done with."""
         self._coroutine = coroutine
         try:
             self._loop.make_step(self._step)
@@ -197,7 +197,7 @@ def _yield_once() -> Generator[None, None, None]:
 
 
 def _has_blocked(error: BaseException) -> bool:
-    """Whether the error is gevent's refusal to block, or a group with one in it, as a TaskGroup raises it."""
+    """Return whether the error is gevent's refusal to block, or a group with one in it, as a TaskGroup raises it."""
     if isinstance(error, _ExceptionGroup):
         return error.subgroup(BlockingSwitchOutError) is not None
     return isinstance(error, BlockingSwitchOutError)
@@ -215,7 +215,7 @@ async def in_greenlet(function: Callable[..., T], *args: Any) -> T:
 
 
 def get_loop() -> HubLoop:
-    """Returns the event loop of the calling thread's hub, made on first use."""
+    """Return the event loop of the calling thread's hub, made on first use."""
     hub: Any = get_hub()
     try:
         # An attribute of the hub, to go when it goes. A threading.local is each greenlet's own, once patched.

@@ -52,7 +52,7 @@ class HubSelector(selectors.BaseSelector):
         return self._keys
 
     def close(self) -> None:
-        """Stops watching, but keeps what is registered; see `HubLoop.abandon`."""
+        """Stop watching, but keep what is registered; see `HubLoop.abandon`."""
         for watcher in self._watchers.values():
             watcher.stop()
 

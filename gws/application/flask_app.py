@@ -37,5 +37,5 @@ class App(flask.Flask):
 
 
 def jsonify(value: Any) -> str:
-    """The value as JSON text, by the application's JSON provider: a `str`, as Robyn's `jsonify` returns."""
+    """Return the value as JSON text, by the application's JSON provider: a `str`, as Robyn's `jsonify` returns."""
     return flask.json.dumps(value)

@@ -56,7 +56,7 @@ def _ask_for_upgrade() -> None:
 
 
 def has_upgrade() -> bool:
-    """Whether gws's own HTTP handler serves the current request."""
+    """Return whether gws's own HTTP handler serves the current request."""
     return ENVIRON_KEY in request.environ
 
 

@@ -180,7 +180,7 @@ class WebSocket:
         return self.cluster.close_connection(self, connection_id, check_close(code, reason))
 
     def connections(self, room: str | None = None) -> list[str]:
-        """The ids of the connections, on all nodes. From anywhere but a coroutine; waits a second at most.
+        """Return the ids of the connections, on all nodes. From anywhere but a coroutine; waits a second at most.
 
         Args:
             room: the room whose members are asked for, rather than everyone.
@@ -193,7 +193,7 @@ class WebSocket:
         return self.cluster.connections(self, room)
 
     async def async_connections(self, room: str | None = None) -> list[str]:
-        """`connections` for coroutines, of any event loop.
+        """Return what `connections` does, for coroutines of any event loop.
 
         Raises:
             TypeError, ValueError: the room's name is none.
@@ -253,7 +253,7 @@ class WebSocket:
             from_final_config(self._app.config, self._arguments)
 
     def forget_cluster(self) -> None:
-        """This is another process now, or has ended: the next message finds a cluster anew."""
+        """Drop the cached cluster, after a fork or a stop; the next message finds one anew."""
         self._cluster = None
 
     def _register(self, view: str, state: BlueprintSetupState) -> None:

@@ -12,28 +12,28 @@ MAX_ROOM_SIZE: Final = 1024
 
 
 def of_node(number: int) -> str:
-    """What one node hears."""
+    """Return what one node hears."""
     return f"node {number:012x}"
 
 
 def of_endpoint(endpoint: str, room: str | None = None) -> str:
-    """What the nodes with connections of an endpoint hear, or those with members of one of its rooms."""
+    """Return what the nodes with connections of an endpoint hear, or those with members of one of its rooms."""
     return f"endpoint {endpoint}" if room is None else f"room {endpoint}\0{room}"
 
 
 def endpoint_of(channel: str) -> str | None:
-    """The endpoint whose connections a channel is for, all of them; None for any other channel."""
+    """Return the endpoint whose connections a channel is for, all of them; None for any other channel."""
     kind, _, endpoint = channel.partition(" ")
     return endpoint if kind == "endpoint" else None
 
 
 def place_of(channel: str) -> str:
-    """What a channel's name begins with: "all", "node", "endpoint" or "room"."""
+    """Return what a channel's name begins with: "all", "node", "endpoint" or "room"."""
     return channel.partition(" ")[0]
 
 
 def check_room(room: object) -> None:
-    """Whether this may be the name of a room.
+    """Refuse what cannot be the name of a room.
 
     Raises:
         TypeError: it is no `str`.

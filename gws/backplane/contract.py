@@ -44,7 +44,7 @@ class Backplane(abc.ABC):
 
     @abc.abstractmethod
     def has_listeners(self, channel: str) -> bool:
-        """False only if it is certain that another node does not hear what is published now. Any thread."""
+        """Return False only if it is certain that another node does not hear what is published now. Any thread."""
 
     @abc.abstractmethod
     def subscribe(self, channel: str) -> None:
@@ -64,4 +64,4 @@ class Backplane(abc.ABC):
 
     @abc.abstractmethod
     def close(self, seconds: float) -> None:
-        """Send what is queued, for so long at most, and end. Twice is once. In a greenlet of the hub."""
+        """Send what is queued, for so long at most, and end. Idempotent. In a greenlet of the hub."""

@@ -8,7 +8,7 @@ from .urls import EMBEDDED, MEMORY
 
 
 def make_backplane(url: str) -> Backplane:
-    """The engine of a URL that `urls.check` has passed, not started.
+    """Return the engine of a URL that `urls.check` has passed, not started.
 
     Raises:
         BackplaneError: the URL has a part that cannot be.

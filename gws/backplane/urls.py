@@ -64,13 +64,13 @@ def redact(url: str) -> str:
 
 
 def _split(rest: str) -> tuple[str, str, str]:
-    """What stands before the first "?" or "#", that, and what stands behind it."""
+    """Return what stands before the first "?" or "#", that, and what stands behind it."""
     location = re.split("[?#]", rest, maxsplit=1)[0]
     return location, rest[len(location) :][:1], rest[len(location) + 1 :]
 
 
 def _redact_options(options: str) -> str:
-    """The first options, as long as they are harmless: a password may hold what ends it."""
+    """Return the first options, as long as they are harmless: a password may hold what ends it."""
     shown = []
     for option in options.split("&") if options else []:
         if not _HARMLESS.fullmatch(option):
@@ -106,7 +106,7 @@ def censor(text: str, secrets: Iterable[str]) -> str:
 
 
 def check(url: object) -> str:
-    """The URL, if it is one of a backplane.
+    """Return the URL, if it is one of a backplane.
 
     Raises:
         BackplaneError: it is not, or a package that it needs is not installed.
@@ -134,12 +134,12 @@ def check(url: object) -> str:
 
 
 def has_embedded() -> bool:
-    """Whether what `embedded://` needs is installed."""
+    """Return whether what `embedded://` needs is installed."""
     return all(find_spec(package) is not None for package in _PACKAGES[EMBEDDED])
 
 
 def split_namespace(url: str) -> tuple[str, str]:
-    """A Redis URL as the `redis` package has it, and the namespace that its channels' names begin with.
+    """Return a Redis URL as the `redis` package has it, and the namespace that its channels' names begin with.
 
     `?namespace=chat` keeps applications apart that share a server: channels know no database number.
     """

@@ -105,7 +105,7 @@ def version() -> None:
 
 @contextmanager
 def _publisher(url: str) -> Iterator[Publisher]:
-    """A publisher, whose errors are one line and exit code 1."""
+    """Return a publisher, whose errors are one line and exit code 1."""
     try:
         with Publisher(url) as publisher:
             yield publisher
@@ -114,7 +114,7 @@ def _publisher(url: str) -> Iterator[Publisher]:
 
 
 def _read(text: str) -> str:
-    """The text, or all of the standard input as it is."""
+    """Return the text, or all of the standard input as it is."""
     return sys.stdin.buffer.read().decode() if text == "-" else text
 
 

@@ -55,7 +55,7 @@ class Question:
         self.answered = Event()
 
     def leave_out(self, node: int) -> None:
-        """A node has answered, or never will."""
+        """Stop waiting for a node, which has answered or never will."""
         self.waits_for.discard(node)
         if not self.waits_for:
             self.answered.set()

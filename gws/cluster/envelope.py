@@ -63,7 +63,7 @@ class Envelope(NamedTuple):
 
 
 def check_excluded(ids: object) -> None:
-    """Whether these may be the ids that a broadcast leaves out.
+    """Refuse what cannot be the ids that a broadcast leaves out.
 
     Raises:
         TypeError: it is one id, and no collection of them.
@@ -76,7 +76,7 @@ def check_excluded(ids: object) -> None:
 
 
 def encode(envelope: Envelope) -> bytes:
-    """An envelope's bytes.
+    """Return an envelope's bytes.
 
     Raises:
         ValueError: there are too many ids, one is no UUID, or the endpoint's name is longer than 64 KiB.
@@ -99,7 +99,7 @@ def encode(envelope: Envelope) -> bytes:
 
 
 def decode(data: bytes) -> Envelope:
-    """The envelope that bytes are.
+    """Return the envelope that bytes are.
 
     Raises:
         BadEnvelopeError: they are none: truncated, of another version, neither text nor binary, or of a kind that

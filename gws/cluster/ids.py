@@ -32,12 +32,12 @@ _node = _Node()
 
 
 def own_node() -> int:
-    """This process's node number."""
+    """Return this process's node number."""
     return _node.number
 
 
 def new_id() -> str:
-    """A connection id of this process. Any greenlet, any thread."""
+    """Return a connection id of this process. Any greenlet, any thread."""
     random_high, random_low = divmod(secrets.randbits(_RANDOM_HIGH + _RANDOM_LOW), 1 << _RANDOM_LOW)
     high = (_node.number << 16) | (0x8 << 12) | random_high
     low = (0b10 << _RANDOM_LOW) | random_low
@@ -45,12 +45,12 @@ def new_id() -> str:
 
 
 def node_of(connection_id: object) -> int | None:
-    """The number of the node that an id names; None for anything that is no id."""
+    """Return the number of the node that an id names; None for anything that is no id."""
     if not isinstance(connection_id, str) or not _ID.fullmatch(connection_id):
         return None
     return int(connection_id[:8] + connection_id[9:13], 16)
 
 
 def is_of_node(raw: bytes, node: int) -> bool:
-    """Whether 16 bytes are the id of a connection of this node."""
+    """Return whether 16 bytes are the id of a connection of this node."""
     return raw[:6] == node.to_bytes(6, "big") and raw[6] >> 4 == 0x8 and raw[8] >> 6 == 0b10

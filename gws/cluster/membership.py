@@ -29,11 +29,11 @@ class Peers:
         self._heard[node] = now
 
     def forget(self, node: int) -> None:
-        """A node says that it stops, or is dead."""
+        """Forget a node that says that it stops, or is dead."""
         self._heard.pop(node, None)
 
     def dead(self, now: float) -> list[int]:
-        """The nodes of which nothing has been heard for too long."""
+        """Return the nodes of which nothing has been heard for too long."""
         return [node for node, heard in self._heard.items() if now - heard > LIFETIME]
 
     def excuse(self, now: float) -> None:

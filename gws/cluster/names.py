@@ -59,7 +59,7 @@ class Party(NamedTuple):
 
 
 def check_name(name: object) -> str:
-    """A name as `WebSocket` and `Publisher` take it; the leading "/" may be left out.
+    """Return a name as `WebSocket` and `Publisher` take it; the leading "/" may be left out.
 
     Raises:
         TypeError: it is no `str`.
@@ -91,7 +91,7 @@ def everywhere() -> list[Party]:
 
 
 def behind(wsgi: object) -> list[Party]:
-    """The endpoints that a WSGI application leads to, as far as middleware and dispatchers show it.
+    """Return the endpoints that a WSGI application leads to, as far as middleware and dispatchers show it.
 
     Looked into are their attributes, lists and dicts, and the variables that they name where they are functions.
     """
@@ -119,7 +119,7 @@ def check(parties: Iterable[Party]) -> None:
 
 
 def check_living(find: Callable[[], Iterable[Party]]) -> None:
-    """The same, but that nothing counts which is garbage: a test suite may make an application for each test.
+    """Return the same, but count no garbage: a test suite may make an application for each test.
 
     Args:
         find: says which endpoints there are.
@@ -139,7 +139,7 @@ def check_living(find: Callable[[], Iterable[Party]]) -> None:
 
 
 def serve(server: object, app: Application, endpoint: Named) -> None:
-    """A WebSocket is opened to an endpoint of an application, by way of a server.
+    """Note that a WebSocket is opened to an endpoint of an application, by way of a server.
 
     Raises:
         BackplaneError: one was opened to another endpoint of this name by way of the same server.

@@ -90,7 +90,7 @@ class Cluster:
     # Beginning and end
 
     def start(self) -> None:
-        """Begin, in the caller's hub; does not wait. Twice is once.
+        """Begin, in the caller's hub; does not wait. Idempotent.
 
         Raises:
             BackplaneError: it cannot in this process.
@@ -225,7 +225,7 @@ class Cluster:
         return True
 
     def _other_node(self, connection_id: object) -> int | None:
-        """The node of an id, if it is another one, and lives."""
+        """Return the node of an id, if it is another one, and lives."""
         node = node_of(connection_id)
         return node if node in self._peers else None
 
@@ -269,7 +269,7 @@ class Cluster:
     # Who is there
 
     def connections(self, endpoint: Endpoint, room: str | None = None) -> list[str]:
-        """The ids of an endpoint's connections, or of a room's, on all nodes.
+        """Return the ids of an endpoint's connections, or of a room's, on all nodes.
 
         Waits for the other nodes, `census.ANSWER_TIMEOUT` at most. Any greenlet, any thread.
 
@@ -364,7 +364,7 @@ class Cluster:
         self._census.receive_answer(envelope)
 
     def _named(self, envelope: Envelope) -> tuple[Endpoint, ...]:
-        """The endpoints that an envelope is for."""
+        """Return the endpoints that an envelope is for."""
         return tuple(self._endpoints.get(envelope.endpoint, ()))
 
     # Heartbeats
@@ -413,7 +413,7 @@ def _check_may_wait(what: str) -> None:
 
 
 def _frame_of(envelope: Envelope) -> bytes:
-    """The payload as one frame.
+    """Return the payload as one frame.
 
     Raises:
         ValueError: it is said to be text, and is not.

@@ -31,7 +31,7 @@ class HasBackplane(Endpoint, Protocol):
         """Raise a `ConfigurationError` if it cannot work as it is configured now."""
 
     def forget_cluster(self) -> None:
-        """This is another process now: ask `cluster_of` again."""
+        """Drop the cached cluster, after a fork or a stop."""
 
 
 _endpoints: weakref.WeakSet[HasBackplane] = weakref.WeakSet()
@@ -51,7 +51,7 @@ def declare(endpoint: HasBackplane) -> None:
 
 
 def cluster_of(endpoint: HasBackplane) -> Cluster:
-    """The cluster of an endpoint: one for each URL.
+    """Return the cluster of an endpoint: one for each URL.
 
     Raises:
         BackplaneError: the URL is none, or other nodes could not tell the endpoint from another one of its name.
@@ -78,7 +78,7 @@ def _check_names(url: str) -> None:
 
 
 def has_begun() -> bool:
-    """Whether the clusters of this process have been started."""
+    """Return whether the clusters of this process have been started."""
     return _io is not None
 
 
@@ -132,7 +132,7 @@ def check() -> None:
 
 
 def end() -> None:
-    """Say farewell to the other nodes, in `FAREWELL_TIMEOUT` for each backplane. Twice is once."""
+    """Say farewell to the other nodes, in `FAREWELL_TIMEOUT` for each backplane. Idempotent."""
     global _is_over
     _is_over = has_begun()
     for cluster in tuple(_clusters.values()):

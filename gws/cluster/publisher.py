@@ -62,7 +62,7 @@ class Publisher:
         self.close()
 
     def close(self) -> None:
-        """Close the connections; whoever sends after that opens another. Any thread; twice is once."""
+        """Close the connections; whoever sends after that opens another. Any thread; idempotent."""
         self._client.close()
 
     def broadcast(
@@ -153,7 +153,7 @@ class Publisher:
         return int(count)
 
     def endpoints(self) -> list[str]:
-        """The names of all endpoints that nodes have, sorted. Any thread; waits for the server.
+        """Return the names of all endpoints that nodes have, sorted. Any thread; waits for the server.
 
         The server looks through all channels, of which each room is one: it is a question for people.
 
@@ -189,7 +189,7 @@ class Publisher:
 
     @contextlib.contextmanager
     def _lend_client(self) -> Iterator[Any]:
-        """A client whose connections this thread may use."""
+        """Return a client whose connections this thread may use."""
         # Not at the top: it needs no gevent.
         if "gevent.monkey" not in sys.modules:
             yield self._client

@@ -51,7 +51,7 @@ class Registry:
             del self._endpoints[endpoint]
 
     def get(self, endpoint: Hashable, connection_id: object) -> Connection | None:
-        """The connection of this endpoint with that id; None for anything that is no id of its. Any thread."""
+        """Return the connection of this endpoint with that id; None for anything that is no id of its. Any thread."""
         if not isinstance(connection_id, str):
             return None
         return self._endpoints.get(endpoint, {}).get(connection_id)
@@ -67,11 +67,11 @@ class Registry:
             del self._rooms[endpoint, room]
 
     def has_room(self, endpoint: Hashable, room: str) -> bool:
-        """Whether anybody is in a room. Any thread."""
+        """Return whether anybody is in a room. Any thread."""
         return (endpoint, room) in self._rooms
 
     def members(self, endpoint: Hashable, room: str | None = None) -> dict[str, Connection]:
-        """The connections of an endpoint, or of one of its rooms, at this moment, by id. Any thread."""
+        """Return the connections of an endpoint, or of one of its rooms, at this moment, by id. Any thread."""
         # A copy: those who are slow leave while the others are being sent to.
         if room is None:
             return self._endpoints.get(endpoint, {}).copy()

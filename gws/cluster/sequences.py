@@ -16,7 +16,7 @@ class Numbering:
         self._next: OrderedDict[str, int] = OrderedDict()
 
     def number(self, channel: str) -> int:
-        """The number of what is sent on a channel now."""
+        """Return the number of what is sent on a channel now."""
         number = self._next.pop(channel, 0)
         self._next[channel] = number + 1
         if len(self._next) > MAX_CHANNELS:
@@ -42,10 +42,10 @@ class Gaps:
         return max(missing, 0)
 
     def forget_channel(self, channel: str) -> None:
-        """This node listens to it no more."""
+        """Forget a channel that this node listens to no more."""
         self._expected.pop(channel, None)
 
     def forget_origin(self, origin: int) -> None:
-        """That node is gone."""
+        """Forget a node that is gone."""
         for expected in self._expected.values():
             expected.pop(origin, None)

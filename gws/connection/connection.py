@@ -168,7 +168,7 @@ class Connection(Transport):
     # Messages in
 
     def receive(self) -> list[Message]:
-        """The next messages, in order; none once the connection ends. Own greenlet.
+        """Return the next messages, in order; none once the connection ends. Own greenlet.
 
         Raises:
             gevent.Timeout, GreenletExit: aimed at the greenlet by somebody else; the connection is as it was.
@@ -295,7 +295,7 @@ class Connection(Transport):
     # Ending
 
     def close(self, code: int, reason: str) -> None:
-        """End in order: the greenlet ends its handler and then calls `finish`. Twice is once."""
+        """End in order: the greenlet ends its handler and then calls `finish`. Idempotent."""
         self._inbox.clear()
         if self._reader is not None:
             self._reader.discard()

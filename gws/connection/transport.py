@@ -94,15 +94,15 @@ class Transport:
         raise NotImplementedError
 
     def _caught_up(self) -> None:
-        """The kernel has taken everything, after a time in which it took nothing."""
+        """Go on when the kernel has taken everything, after a time in which it took nothing."""
         raise NotImplementedError
 
     def _end_lost(self) -> None:
-        """The peer is gone, and the socket is closed."""
+        """End because the peer is gone, with the socket closed already."""
         raise NotImplementedError
 
     def end_slow(self) -> None:
-        """The peer does not read: more than `max_outbox_size` waits for it."""
+        """End because the peer does not read: more than `max_outbox_size` waits for it."""
         raise NotImplementedError
 
     def crash(self) -> None:
@@ -153,13 +153,13 @@ class Transport:
                 self.end_slow()
 
     def is_behind(self) -> bool:
-        """Whether more than the high-water mark waits, the kernel having taken what it would."""
+        """Return whether more than the high-water mark waits, the kernel having taken what it would."""
         if self.outbox_size > HIGH_WATER and self.state is OPEN:
             self._send()
         return self.outbox_size > HIGH_WATER and self.state is OPEN
 
     def changed(self) -> Event:
-        """An event that is set when the kernel takes more, or the connection's state changes."""
+        """Return an event that is set when the kernel takes more, or the connection's state changes."""
         if self._changed is None:
             self._changed = Event()
         return self._changed
@@ -296,7 +296,7 @@ class Transport:
         self._end_lost()
 
     def _release(self) -> None:
-        """Close the socket, its watchers first, and let go of what was queued. Twice is once."""
+        """Close the socket, its watchers first, and let go of what was queued. Idempotent."""
         if self.state is CLOSED:
             return
         self._enter(CLOSED)

@@ -275,7 +275,7 @@ class WebSocketConnector:
         """Close the connection: out of the registry at once, then what runs is finished. Any greenlet, any thread.
 
         From another thread, "at once" is as soon as the hub can. The running handler's return value is still sent, the
-        close handler runs and its return value is sent, then the Close frame. Twice is once.
+        close handler runs and its return value is sent, then the Close frame. Idempotent.
 
         Args:
             code: 1000 to 1003, 1007 to 1014 or 3000 to 4999 (RFC 6455 §7.4).
@@ -345,7 +345,7 @@ class WebSocketConnector:
 
 
 def leave_rooms(ws: WebSocketConnector) -> None:
-    """The connection is over, or has never come about: nobody reaches it by a room any more. In the hub."""
+    """Hide a connection that is over, or has never come about: nobody reaches it by a room any more. In the hub."""
     ws._has_left = ws._connection.is_hidden = True
     rooms, ws._rooms = ws._rooms, None
     if rooms:
@@ -354,7 +354,7 @@ def leave_rooms(ws: WebSocketConnector) -> None:
 
 
 def show(ws: WebSocketConnector) -> None:
-    """The connect handler has finished: whoever is not over can be reached by its rooms. In the hub."""
+    """Let others reach a connection by its rooms, unless it is over: its connect handler has finished. In the hub."""
     ws._in_connect = False
     ws._connection.is_hidden = ws._has_left
 

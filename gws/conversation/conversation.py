@@ -131,7 +131,7 @@ class Conversation:
             registry.add(self._endpoint, self._ws.id, self._connection)
 
     def _connect(self) -> bool:
-        """Whether the connect handler has finished."""
+        """Return whether the connect handler has finished."""
         deadline = self._deadline
         if deadline is None:
             self._accept()
@@ -225,7 +225,7 @@ class Conversation:
         self._connection.open(socket, head, received)
 
     def _session_cookies(self) -> list[tuple[str, str]]:
-        """What the connect handler, or what ran before it, did to `flask.session`."""
+        """Return the cookies that save what was done to `flask.session` until now."""
         if self._app.session_interface.is_null_session(self._context.session):
             return []
         response = Response()
@@ -233,12 +233,12 @@ class Conversation:
         return [("Set-Cookie", cookie) for cookie in response.headers.getlist("Set-Cookie")]
 
     def _leave(self) -> None:
-        """The connection has begun to end: nobody reaches it any more."""
+        """Take the connection, which has begun to end, from where others reach it."""
         registry.remove(self._endpoint, self._ws.id)
         leave_rooms(self._ws)
 
     def _report(self) -> None:
-        """An ending that is somebody's fault, or a loss that was not plain to see, gets a line in the log."""
+        """Log an ending that is somebody's fault, or a loss that was not plain to see."""
         connection = self._connection
         if (
             connection.ending in (FAILED, LOST)
@@ -396,7 +396,7 @@ def _is_answer(result: object) -> bool:
 
 
 def _accept_handshake(settings: Settings, upgrade: Upgrade) -> handshake.Accepted:
-    """What the current request is answered with, and what is agreed on."""
+    """Return what the current request is answered with, and what is agreed on."""
     _check_not_stopping()
     if settings.require_subprotocol and not upgrade.sends_head:
         raise HandshakeRefusedError(501, "gevent-websocket's handler agrees on no subprotocol")

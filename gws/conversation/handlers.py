@@ -34,7 +34,7 @@ def bind(
         variables: names of the URL rule's variables.
 
     Raises:
-        TypeError: a parameter without a default has a name that nothing is known by.
+        TypeError: an unknown parameter without a default.
     """
     for name in {"ws", "msg", *dependencies}.intersection(variables):
         raise TypeError(f"the URL variable {name!r} has the name of another parameter")
@@ -52,7 +52,7 @@ def bind(
 def _arguments(
     function: Callable[..., object], parameters: Iterable[inspect.Parameter], known: Mapping[str, str]
 ) -> list[str]:
-    """What stands between the parentheses of the call."""
+    """Return what stands between the parentheses of the call."""
     arguments = []
     skipped = False
     for parameter in parameters:

@@ -29,12 +29,12 @@ class QueryParams:
     def get(self, key: str, default: T) -> str | T: ...
 
     def get(self, key: str, default: object = None) -> object:
-        """The key's last value, as Robyn's `get` gives it."""
+        """Return the key's last value, as Robyn's `get` gives it."""
         values = self._values.get(key)
         return values[-1] if values else default
 
     def get_first(self, key: str) -> str | None:
-        """The key's first value, or None."""
+        """Return the key's first value, or None."""
         values = self._values.get(key)
         return values[0] if values else None
 
@@ -44,14 +44,14 @@ class QueryParams:
         return list(values) if values else None
 
     def contains(self, key: str) -> bool:
-        """Whether the key is there, with a value or without."""
+        """Return whether the key is there, with a value or without."""
         return key in self._values
 
     def __contains__(self, key: object) -> bool:
         return key in self._values
 
     def empty(self) -> bool:
-        """Whether there is no key at all."""
+        """Return whether there is no key at all."""
         return not self._values
 
     def to_dict(self) -> dict[str, list[str]]:

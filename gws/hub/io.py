@@ -78,7 +78,7 @@ _Connection = TypeVar("_Connection", bound=CanFlush)
 
 
 def hub_callback(method: Callable[[_Connection], None]) -> Callable[[_Connection], None]:
-    """A method that the hub calls: what it raises ends its connection, since the hub would only print it."""
+    """Return a method that the hub calls: what it raises ends its connection, since the hub would only print it."""
 
     @functools.wraps(method)
     def guarded(self: _Connection) -> None:
@@ -129,7 +129,7 @@ class HubIO:
         self._handed_over: deque[tuple[Sequence[CanFlush], bytes]] = deque()
         """Frames from other threads, and whom they are for."""
         self._is_deaf = False
-        """Whether a thread has waited in vain since the hub last took one of them."""
+        """True from a thread's timeout until the hub next takes a frame."""
         self._burst = 0
         """Bytes queued for any one connection, at most, since the hub last flushed."""
 
@@ -186,11 +186,11 @@ class HubIO:
             self.loop.run_callback_threadsafe(function, *args)
 
     def is_current(self) -> bool:
-        """Whether the caller is in the hub's thread. Any thread."""
+        """Return whether the caller is in the hub's thread. Any thread."""
         return get_thread() == self.thread
 
     def may_wait(self) -> bool:
-        """Whether the caller is a greenlet of this hub, which may switch to it; a coroutine may not. Any thread."""
+        """Return whether the caller is a greenlet of this hub, which may wait; a coroutine may not. Any thread."""
         return (
             self.is_current()
             and gevent.getcurrent() is not self.hub
@@ -223,7 +223,7 @@ class HubIO:
         return len(self._dirty) if self._is_flushing else 0
 
     def has_burst(self) -> bool:
-        """Whether it is time to let the hub write."""
+        """Return whether it is time to let the hub write."""
         return self._burst > BURST_SIZE
 
     def _is_behind(self) -> bool:
@@ -265,7 +265,7 @@ class HubIO:
 
 
 def in_coroutine() -> bool:
-    """Whether the caller is a coroutine, on gws's event loop or any other of asyncio's. Any thread."""
+    """Return whether the caller is a coroutine, on gws's event loop or any other of asyncio's. Any thread."""
     loop: Any = _get_running_loop()
     # asyncio notes the running loop for the native thread, of which other greenlets see it as well. gws's own is noted
     # while a coroutine has its turn only, and the others know who runs them.
@@ -275,7 +275,7 @@ def in_coroutine() -> bool:
 
 
 def in_hub() -> bool:
-    """Whether the caller is a callback of a hub, which may not wait. Any thread."""
+    """Return whether the caller is a callback of a hub, which may not wait. Any thread."""
     return isinstance(gevent.getcurrent(), Hub)
 
 
@@ -284,7 +284,7 @@ _of_hub: dict[Any, HubIO] = {}
 
 
 def get_hub_io() -> HubIO:
-    """The one of the hub that runs this greenlet."""
+    """Return the one of the hub that runs this greenlet."""
     hub = gevent.get_hub()
     found = _of_hub.get(hub)
     if found is None:
@@ -300,7 +300,7 @@ def forget_hub_io() -> None:
 
 
 def _pause() -> None:
-    """A millisecond for other threads, and for the other greenlets of this one if it serves connections too."""
+    """Wait a millisecond, for other threads and, if this one serves connections too, for its other greenlets."""
     if any(io.may_wait() for io in list(_of_hub.values())):
         gevent.sleep(0.001)
     else:

@@ -12,12 +12,12 @@ from gevent._hub_local import get_hub_if_exists
 
 
 def is_patched() -> bool:
-    """Whether sockets are gevent's, each its hub's."""
+    """Return whether sockets are gevent's, each its hub's."""
     return bool(monkey.is_module_patched("socket"))
 
 
 def get_own_hub() -> Any:
-    """The hub of this thread, which the main one always has; None in another that has none. Any thread."""
+    """Return the hub of this thread, which the main one always has; None in another that has none. Any thread."""
     hub = get_hub_if_exists()
     if hub is None and threading.main_thread().native_id == threading.get_native_id():
         hub = get_hub()

@@ -18,7 +18,7 @@ class HasKeepalive(Protocol):
 
 
 class Slot(dict[HasKeepalive, None]):
-    """The connections that are due together; whoever has nothing to do with it any more takes itself out."""
+    """Connections due in the same interval; each removes itself when it closes."""
 
     __slots__ = ("timer",)
 

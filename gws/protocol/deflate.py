@@ -73,7 +73,7 @@ class Compression:
             raise ValueError(f"minimum_size is a whole number above zero, not {self.minimum_size!r}")
 
     def factory(self) -> ServerPerMessageDeflateFactory:
-        """What negotiates with a client, for `websockets`' `ServerProtocol`."""
+        """Return what negotiates with a client, for `websockets`' `ServerProtocol`."""
         return _Factory(
             server_no_context_takeover=self.server_no_context_takeover,
             client_no_context_takeover=self.client_no_context_takeover,
@@ -102,7 +102,7 @@ class Agreement(NamedTuple):
 
 
 def find_agreement(extensions: Iterable[Extension]) -> Agreement | None:
-    """What was negotiated, if permessage-deflate is among these."""
+    """Return what was negotiated, if permessage-deflate is among these."""
     for extension in extensions:
         if isinstance(extension, PerMessageDeflate):
             return Agreement(

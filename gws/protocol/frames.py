@@ -66,7 +66,7 @@ _SMALL_TEXT = tuple(bytes((_FIN | Opcode.TEXT, length)) for length in range(126)
 
 
 def encode_text(text: str) -> bytes:
-    """A text message as one frame.
+    """Return a text message as one frame.
 
     Raises:
         UnicodeEncodeError: the text holds a lone surrogate, which UTF-8 cannot carry.
@@ -78,22 +78,22 @@ def encode_text(text: str) -> bytes:
 
 
 def encode_binary(payload: bytes) -> bytes:
-    """A binary message as one frame."""
+    """Return a binary message as one frame."""
     return encode_frame(Opcode.BINARY, payload)
 
 
 def encode_close(close: Close) -> bytes:
-    """A Close frame; `NO_CODE` becomes an empty one, as it is answered when the peer's was empty."""
+    """Return a Close frame; `NO_CODE` becomes an empty one, as it is answered when the peer's was empty."""
     return encode_frame(Opcode.CLOSE, b"" if close.code == NO_CODE else encode_close_payload(close))
 
 
 def encode_close_payload(close: Close) -> bytes:
-    """What a Close frame carries (RFC 6455 §5.5.1)."""
+    """Return what a Close frame carries (RFC 6455 §5.5.1)."""
     return close.code.to_bytes(2, "big") + close.reason.encode()
 
 
 def check_close(code: int, reason: str) -> Close:
-    """Whether an application may close with this code and reason.
+    """Return what an application may close with; refuse any other code and reason.
 
     Raises:
         TypeError: the code is no `int`, or the reason no `str`.
@@ -109,7 +109,7 @@ def check_close(code: int, reason: str) -> Close:
 
 
 def parse_close(payload: bytes) -> Close:
-    """The code and the reason in a Close frame's payload (RFC 6455 §5.5.1).
+    """Return the code and the reason in a Close frame's payload (RFC 6455 §5.5.1).
 
     Raises:
         ProtocolError: half a code, or a code that may not be sent.
@@ -137,13 +137,13 @@ class FrameSink(Protocol):
     """Who is told of the frames: each method may raise `ProtocolError` to fail the connection."""
 
     def begin_frame(self, opcode: Opcode, length: int, fin: bool, rsv1: bool) -> None:
-        """A data frame of `length` bytes begins."""
+        """Begin a data frame of `length` bytes."""
 
     def receive_payload(self, payload: bytes, finished: bool) -> None:
         """More of that frame's payload, unmasked; `finished` with its last piece."""
 
     def receive_control(self, opcode: Opcode, payload: bytes) -> bool:
-        """A whole control frame. False ends the reading: nothing that follows is looked at."""
+        """Take a whole control frame. False ends the reading: nothing that follows is looked at."""
 
 
 class FrameReader:
@@ -273,7 +273,7 @@ class FrameReader:
 
 
 def _read_length(field: bytes | memoryview) -> int:
-    """The extended payload length (RFC 6455 §5.2)."""
+    """Return the extended payload length (RFC 6455 §5.2)."""
     length = int.from_bytes(field, "big")
     # "the minimal number of bytes MUST be used to encode the length"
     if length < (126 if len(field) == 2 else 65536):

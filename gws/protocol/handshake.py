@@ -129,7 +129,7 @@ def accept(
 
 
 def _accept_plainly(headers: list[tuple[str, str]], compression: Compression | None) -> Accepted | None:
-    """The answer to a handshake in which nothing is unusual and nothing to be agreed on; None for any other.
+    """Return the answer to a handshake in which nothing is unusual and nothing to be agreed on; None for any other.
 
     Most are so, and `websockets`, which takes ten times as long, would answer the same.
     """
@@ -153,6 +153,6 @@ def _accept_plainly(headers: list[tuple[str, str]], compression: Compression | N
 
 
 def encode_response(headers: Iterable[tuple[str, str]]) -> bytes:
-    """The head of the 101 response as it goes on the wire."""
+    """Return the head of the 101 response as it goes on the wire."""
     lines = [f"{name}: {value}\r\n" for name, value in headers]
     return ("HTTP/1.1 101 Switching Protocols\r\n" + "".join(lines) + "\r\n").encode("latin-1")

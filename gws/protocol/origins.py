@@ -72,7 +72,7 @@ def _normal_host(host: str) -> str:
 
 
 def _is_number(host: str) -> bool:
-    """Whether a browser takes it for an IPv4 address: it ends in a number (https://url.spec.whatwg.org, §3.5)."""
+    """Return whether a browser takes it for IPv4: it ends in a number (https://url.spec.whatwg.org, §3.5)."""
     return host.rpartition(".")[2].isdecimal()
 
 
@@ -110,7 +110,7 @@ def _find_allowed(text: str) -> Origin | None:
 
 
 def _respell(text: str) -> str:
-    """What somebody may have meant who wrote no scheme, a WebSocket's, a path, or a name that is not in punycode."""
+    """Return what may have been meant by no scheme, a WebSocket's, a path, or a name that is not in punycode."""
     text = text.strip().lower()
     if text == "null":
         return text

@@ -123,7 +123,7 @@ class Body(io.BufferedIOBase):
         self._patience = Patience()
 
     def readable(self) -> bool:
-        """It is."""
+        """Return True."""
         return True
 
     def read(self, size: int | None = -1) -> bytes:

@@ -42,7 +42,7 @@ _told: set[Callable[[int, FrameType | None], object]] = set()
 
 
 def has_begun() -> bool:
-    """Whether the process is stopping, and takes no more connections."""
+    """Return whether the process is stopping, and takes no more connections."""
     return _begun
 
 
@@ -65,12 +65,12 @@ def enter(connection: Connection) -> None:
 
 
 def has_connected(connection: Connection) -> None:
-    """The connect handler has ended, however it did."""
+    """Return the connect handler has ended, however it did."""
     _connecting.pop(connection, None)
 
 
 def leave(connection: Connection) -> None:
-    """The connection is over."""
+    """Return the connection is over."""
     _live.discard(connection)
     if not _live:
         _all_gone.set()

@@ -73,7 +73,7 @@ class Upgrade:
         return self._handler.server
 
     def take_over(self) -> tuple[Any, bytes]:
-        """The socket, which does not block and is nobody else's any more, and the bytes behind the request."""
+        """Return the socket, which does not block and is nobody else's any more, and the bytes behind the request."""
         handler = self._handler
         handler.socket.settimeout(0)
         received = _drain(handler.rfile)
@@ -89,7 +89,7 @@ class Upgrade:
         return socket, received
 
     def keep_context(self) -> RequestContext:
-        """The request's context, for the conversation to push once more: nobody else does when that runs."""
+        """Return the request's context, for the conversation to push once more: nobody else does when that runs."""
         proxy: Any = request_ctx
         context: RequestContext = proxy._get_current_object()
         return context
@@ -118,12 +118,12 @@ class GeventWebSocketUpgrade(Upgrade):
         self._websocket = websocket
 
     def take_over(self) -> tuple[Any, bytes]:
-        """The socket and the bytes behind the request; the WebSocket object writes nothing more."""
+        """Return the socket and the bytes behind the request; the WebSocket object writes nothing more."""
         self._websocket.closed = True
         return super().take_over()
 
     def keep_context(self) -> RequestContext:
-        """A copy of the request's context, whose own greenlet may still have it when the conversation begins."""
+        """Return a copy of the request's context, whose own greenlet may still have it when the conversation begins."""
         return request_ctx.copy()
 
     def run(self, conversation: Upgraded) -> Response:
@@ -135,7 +135,7 @@ class GeventWebSocketUpgrade(Upgrade):
         return current_app.response_class(self._wait_for(greenlet, conversation), direct_passthrough=True)
 
     def _wait_for(self, greenlet: gevent.Greenlet[..., None], conversation: Upgraded) -> Iterator[bytes]:
-        """A response's body, which has nothing in it and takes as long as a conversation."""
+        """Return a response's body, which has nothing in it and takes as long as a conversation."""
         greenlet.join()
         access_log.write_line(self._handler, str(conversation.close_code))
         yield from ()
@@ -150,7 +150,7 @@ class _Silence(Response):
 
 
 def find_upgrade(environ: dict[str, Any]) -> Upgrade:
-    """What the server offers.
+    """Return what the server offers.
 
     Raises:
         HandshakeRefusedError: 501, this server cannot serve WebSockets.
@@ -193,7 +193,7 @@ def name_apart(websocket: GeventWebSocket) -> None:
 
 
 def _drain(rfile: Any) -> bytes:
-    """The bytes that the HTTP parser has read and not used; the socket must not block."""
+    """Return the bytes that the HTTP parser has read and not used; the socket must not block."""
     try:
         received: bytes = rfile.peek()
     except (OSError, ssl.SSLError):
@@ -202,7 +202,7 @@ def _drain(rfile: Any) -> bytes:
 
 
 def _detach(socket: Any) -> Any:
-    """The plain socket under gevent's wrapper, which is done with; a TLS socket stays as it is."""
+    """Return the plain socket under gevent's wrapper, which is done with; a TLS socket stays as it is."""
     if isinstance(socket, gevent.ssl.SSLSocket):
         return socket
     plain = _Socket(socket.family, socket.type, socket.proto, fileno=socket.detach())

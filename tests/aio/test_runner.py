@@ -27,7 +27,7 @@ async def fail() -> None:
 
 
 def pending() -> set[asyncio.Task[object]]:
-    """The tasks that have not ended; of those that nobody has, a garbage collection would complain."""
+    """Return the tasks that have not ended; of those that nobody has, a garbage collection would complain."""
     gc.collect()
     return {found for found in gc.get_objects() if type(found) is asyncio.Task and not found.done()}
 

@@ -85,7 +85,7 @@ def test_an_exception_in_the_executor_is_raised_and_not_printed(capfd: pytest.Ca
 
 @pytest.fixture
 def pipe() -> Iterator[tuple[int, int]]:
-    """What a native thread can wait for."""
+    """Return what a native thread can wait for."""
     reading, writing = os.pipe()
     yield reading, writing
     os.close(reading)

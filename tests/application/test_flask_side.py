@@ -91,12 +91,12 @@ def server(start_module_server: StartServer, request: pytest.FixtureRequest) -> 
 
 @pytest.fixture
 def way(request: pytest.FixtureRequest) -> str:
-    """The way that the module's server runs."""
+    """Return the way that the module's server runs."""
     return str(request.node.callspec.params["server"])
 
 
 def log_in(server: Server, name: str) -> str:
-    """A session's Cookie header."""
+    """Return a session's Cookie header."""
     with RawClient(server, f"/login/{name}", headers={"Upgrade": "", "Connection": "close"}) as browser:
         return browser.headers["set-cookie"].partition(";")[0]
 
@@ -250,7 +250,7 @@ def test_a_handlers_error_reaches_app_logger_and_got_request_exception(start_ser
 
 @pytest.fixture
 def answering_app() -> App:
-    """An application with handlers of its own for errors."""
+    """Return an application with handlers of its own for errors."""
     app = App(__file__)
     WebSocket(app, "/web_socket")
     app.add_url_rule("/page", view_func=lambda: "page")

@@ -137,7 +137,7 @@ SAY_GOODBYE = [GOODBYE, closed(1000), FIN]
 
 
 def with_glue(example: str) -> str:
-    """The program of an example that is a message handler."""
+    """Return the program of an example that is a message handler."""
     return BEGIN_APP + textwrap.dedent(example) + GLUE + START_APP
 
 

@@ -125,7 +125,7 @@ class Member:
         registry.remove(self.place, self.id)
 
     def hear(self) -> Message:
-        """The next message."""
+        """Return the next message."""
         first, length = self._received.read(2)
         if length == 126:
             length = int.from_bytes(self._received.read(2), "big")
@@ -135,7 +135,7 @@ class Member:
         return payload.decode() if first == 0x81 else payload
 
     def hear_all(self) -> list[Message]:
-        """What comes before `END`."""
+        """Return what comes before `END`."""
         return list(iter(self.hear, END))
 
     def close(self) -> None:
@@ -164,14 +164,14 @@ class Engine:
         self._stack.close()
 
     def node(self) -> Node:
-        """A node that is ready."""
+        """Return a node that is ready."""
         node = Node(self.url)
         self._stack.callback(node.backplane.close, 0)
         self._nodes.append(node)
         return node
 
     def nodes(self, count: int) -> list[Node]:
-        """Some of them."""
+        """Return some of them."""
         return [self.node() for _ in range(count)]
 
     def end(self, sender: Node) -> None:
@@ -181,7 +181,7 @@ class Engine:
         wait_for(lambda: all(n.ends > e for n, e in zip(self._nodes, heard, strict=True)), "the end")
 
     def cluster(self, number: int, *places: Place) -> Cluster:
-        """A cluster that hears all that others send to the places."""
+        """Return a cluster that hears all that others send to the places."""
         cluster = Cluster(make_backplane(urls.check(self.url)), number)
         for place in places:
             cluster.add(place)
@@ -306,7 +306,7 @@ class EngineProcess:
 
 
 def on_each_server(scenario: Scenario) -> Callable[[EngineProcess], None]:
-    """The same for the engines that are a server which others may use, too."""
+    """Return the same for the engines that are a server which others may use, too."""
     mark = pytest.mark.parametrize("url", SERVERS, indirect=True)
     return mark(on_each_engine(scenario))
 
@@ -390,7 +390,7 @@ def temporary() -> Iterator[Path]:
 
 @pytest.fixture(scope="module", params=ENGINES)
 def url(request: pytest.FixtureRequest, temporary: Path) -> Iterator[str]:
-    """The URL of each engine, which runs."""
+    """Return the URL of each engine, which runs."""
     if request.param in ("memory", "embedded"):
         yield f"{request.param}://"
         return
@@ -416,7 +416,7 @@ def url(request: pytest.FixtureRequest, temporary: Path) -> Iterator[str]:
 def engine_process(
     url: str, temporary: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[EngineProcess]:
-    """The process for the tests of one engine."""
+    """Return the process for the tests of one engine."""
     process = EngineProcess(url, tmp_path_factory.mktemp("engine"), str(temporary))
     try:
         yield process
@@ -909,7 +909,7 @@ def test_gaps_in_what_a_node_has_sent_are_counted(engine: Engine) -> None:
 
 
 def malformed() -> Iterator[bytes]:
-    """What is no envelope, or asks for what cannot be."""
+    """Return what is no envelope, or asks for what cannot be."""
     an_id = str(uuid.uuid4())
     good = encode(Envelope(Kind.SEND, 99, 0, b"hello", True, [an_id, an_id], "/chat"))
     yield from (good[:size] for size in range(len(good) - len(b"hello")))

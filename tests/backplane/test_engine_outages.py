@@ -33,7 +33,7 @@ HEARD = ("received", "lost")
 
 @pytest.fixture(scope="module")
 def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
-    """The engine."""
+    """Return the engine."""
     with Valkey(tmp_path_factory.mktemp("valkey")) as valkey:
         yield valkey
 
@@ -77,7 +77,7 @@ class Traffic:
         return heard
 
     def _settled_states(self) -> list[dict[str, Any]]:
-        """The states of both, with nothing between them that one has counted and the other not yet."""
+        """Return the states of both, with nothing between them that one has counted and the other not yet."""
         looks: list[list[dict[str, Any]]] = [[], []]
 
         def is_settled() -> bool:

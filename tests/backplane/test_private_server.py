@@ -84,13 +84,13 @@ def start_process(temporary: Path) -> Iterator[Callable[..., subprocess.Popen[st
 
 @pytest.fixture
 def master(start_process: Callable[..., subprocess.Popen[str]]) -> subprocess.Popen[str]:
-    """A process that does nothing but live."""
+    """Return a process that does nothing but live."""
     return start_process("input()")
 
 
 @pytest.fixture
 def owner(master: subprocess.Popen[str]) -> Owner:
-    """The same, as the owner of a server."""
+    """Return the same, as the owner of a server."""
     return owner_of(master)
 
 
@@ -99,7 +99,7 @@ def owner_of(process: subprocess.Popen[str]) -> Owner:
 
 
 def status_of(pid: int) -> dict[str, str]:
-    """What the kernel says of a process; {} if it has ended."""
+    """Return what the kernel says of a process; {} if it has ended."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except (FileNotFoundError, ProcessLookupError):
@@ -109,7 +109,7 @@ def status_of(pid: int) -> dict[str, str]:
 
 
 def processes_of(folder: Path) -> list[int]:
-    """The keepers and servers whose socket is in a folder or below."""
+    """Return the keepers and servers whose socket is in a folder or below."""
     found = []
     for entry in Path("/proc").iterdir():
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
@@ -119,7 +119,7 @@ def processes_of(folder: Path) -> list[int]:
 
 
 def server_at(path: str) -> int:
-    """The pid of the server that answers there; 0 if none does."""
+    """Return the pid of the server that answers there; 0 if none does."""
     try:
         with socket.socket(socket.AF_UNIX) as client:
             client.settimeout(DEADLINE)

@@ -40,7 +40,7 @@ class Everyone:
 
 @contextmanager
 def server(receive: Callable[[Everyone, str, str], None], socket_io: bool = False) -> Iterator[int]:
-    """A server that does this with each message; its port."""
+    """Return a server that does this with each message; its port."""
     everyone = Everyone()
     lock = threading.Lock()
 

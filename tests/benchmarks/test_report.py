@@ -11,7 +11,7 @@ ECHO = Workload("echo", "Echo of something", Load("echo", 64), ("gws", "picows")
 
 
 def findings(*rates: tuple[str, float], others: float = 0.0) -> Findings:
-    """Rounds of gws and its peers, in the order in which they are given."""
+    """Return rounds of gws and its peers, in the order in which they are given."""
     found = Findings({"date": "2026-11-22"}, {"rounds": 1}, {"gws": {"gevent": "26.9"}, "picows": {}})
     for server, rate in rates:
         number = len(found.all("echo", server)) + 1
@@ -22,7 +22,7 @@ def findings(*rates: tuple[str, float], others: float = 0.0) -> Findings:
 
 
 def row_with(text: str, *words: str) -> list[str]:
-    """The cells of the one row of a table that has all of these."""
+    """Return the cells of the one row of a table that has all of these."""
     [row] = [
         line for line in text.splitlines() if line.startswith("|") and all(word in line for word in words)
     ]

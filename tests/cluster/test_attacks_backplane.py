@@ -63,7 +63,7 @@ BAD_CLOSES: Final = {
 
 
 def made_up(member: str) -> Iterator[tuple[str, str, Envelope]]:
-    """What no node can have sent to the one that has this connection: what is wrong, the channel, the envelope."""
+    """Return what no node can have sent to the one with this connection: what is wrong, the channel, the envelope."""
     own = node_of(member)
     assert own is not None
     node = channels.of_node(own)
@@ -131,7 +131,7 @@ def made_up(member: str) -> Iterator[tuple[str, str, Envelope]]:
 
 
 def new_id_of(node: int) -> str:
-    """An id of a connection that another node might have."""
+    """Return an id of a connection that another node might have."""
     return str(uuid.UUID(bytes=node.to_bytes(6, "big") + uuid.UUID(new_id()).bytes[6:]))
 
 
@@ -266,7 +266,7 @@ class Asking:
         self.census.receive_answer(Envelope(Kind.ANSWER, FORGER, 0, payload))
 
     def result(self) -> Question:
-        """What it has been told."""
+        """Return what it has been told."""
         question: Question = self._asks.get(timeout=5)
         return question
 

@@ -33,7 +33,7 @@ WORKERS = {
 
 @pytest.fixture(scope="module")
 def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
-    """What the nodes of these tests share."""
+    """Return what the nodes of these tests share."""
     with Valkey(tmp_path_factory.mktemp("valkey")) as server:
         yield server
 
@@ -106,7 +106,7 @@ app = dispatch
 
 
 def write_twins(folder: Path, how: str) -> Path:
-    """The program of such an application."""
+    """Return the program of such an application."""
     program = folder / "app.py"
     start = 'if __name__ == "__main__":\n    import gws\n    gws.serve(app, port=0)\n'
     program.write_text(f"{PREAMBLE}{MAKE}{TWINS[how]}\n{start}")
@@ -127,13 +127,13 @@ def run(command: list[str], **environment: str) -> subprocess.CompletedProcess[s
 
 
 def gunicorn(folder: Path, way: str, *arguments: str) -> list[str]:
-    """The command that serves the program of a folder."""
+    """Return the command that serves the program of a folder."""
     command = [sys.executable, "-m", "gunicorn", "-k", WORKERS[way], "-b", "127.0.0.1:0"]
     return [*command, "--no-control-socket", "--chdir", str(folder), *arguments, "app:app"]
 
 
 def assert_is_told(line: str) -> None:
-    """The line says what is wrong, and what to write instead."""
+    """Return the line says what is wrong, and what to write instead."""
     assert "<WebSocket /" in line
     assert "name=..." in line
     assert "'two'" in line
@@ -191,12 +191,12 @@ class Client(RawClient):
         self.id, self.process = self._read_answer()
 
     def ask(self, what: str, *arguments: object) -> Any:
-        """What that method of the endpoint returns; messages that come before are kept."""
+        """Return what that method of the endpoint returns; messages that come before are kept."""
         self.say(json.dumps([what, *arguments]))
         return self._read_answer()
 
     def hear(self) -> str:
-        """The next message."""
+        """Return the next message."""
         return self.heard.pop(0) if self.heard else self.read_text()
 
     def _read_answer(self) -> Any:
@@ -208,7 +208,7 @@ class Client(RawClient):
 
 
 def one_on_each(server: Server, path: str, workers: int = 2) -> list[Client]:
-    """A client of each worker, and those that were needed to find them."""
+    """Return a client of each worker, and those that were needed to find them."""
     clients: list[Client] = []
 
     def is_enough() -> bool:

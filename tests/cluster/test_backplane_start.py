@@ -68,14 +68,14 @@ sys.meta_path[sys.meta_path.index(PathFinder)] = WithoutValkeylite
 
 @pytest.fixture(scope="module")
 def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
-    """A server that takes no one without its password."""
+    """Return a server that takes no one without its password."""
     with Valkey(tmp_path_factory.mktemp("valkey"), "--requirepass", SECRET) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
 def open_valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
-    """A server that takes anyone."""
+    """Return a server that takes anyone."""
     with Valkey(tmp_path_factory.mktemp("open_valkey")) as server:
         yield server
 
@@ -117,7 +117,7 @@ class Stranger(socketserver.ThreadingTCPServer):
 
 @contextlib.contextmanager
 def stranger(answer: bytes, awaits: bytes = b"") -> Iterator[int]:
-    """The port of a server that says this, whatever it is asked that ends as awaited."""
+    """Return the port of a server that says this, whatever it is asked that ends as awaited."""
     with Stranger(answer, awaits) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
@@ -217,7 +217,7 @@ BAD_URLS: Final = {
 
 
 def write_program(folder: Path, source: str = SOURCE, start: str = "app.start(port=0)") -> Path:
-    """A program with endpoints, and how it starts."""
+    """Return a program with endpoints, and how it starts."""
     program = folder / "app.py"
     program.write_text(f"{PREAMBLE}{source}\nif __name__ == '__main__':\n    {start}\n")
     return program
@@ -230,7 +230,7 @@ WORKERS: Final = {
 
 
 def gunicorn(folder: Path, *arguments: str, way: str = "worker") -> list[str]:
-    """The command that serves the program of a folder."""
+    """Return the command that serves the program of a folder."""
     command = [sys.executable, "-m", "gunicorn", "-k", WORKERS[way], "-b", "127.0.0.1:0"]
     return [*command, "--no-control-socket", "--chdir", str(folder), *arguments, "app:app"]
 

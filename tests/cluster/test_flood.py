@@ -70,7 +70,7 @@ def do_channels(ws):
 
 @pytest.fixture(scope="module")
 def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
-    """The engine."""
+    """Return the engine."""
     with Valkey(tmp_path_factory.mktemp("valkey")) as valkey:
         yield valkey
 
@@ -84,7 +84,7 @@ def nodes(valkey: Valkey, start_module_server: StartServer) -> tuple[Server, Ser
 
 @pytest.fixture
 def clients(nodes: tuple[Server, Server]) -> Iterator[tuple[Client, Client]]:
-    """A client of each, that have heard of each other; afterwards they still do, and nothing has gone wrong."""
+    """Return a client of each, that have heard of each other; afterwards they still do, and nothing has gone wrong."""
     logs = [len(node.log()) for node in nodes]
     clients = (Client(nodes[0]), Client(nodes[1]))
     wait_until_acquainted(clients)
@@ -166,7 +166,7 @@ class Engine:
         self._socket.close()
 
     def channels(self) -> set[bytes]:
-        """The channels that somebody hears."""
+        """Return the channels that somebody hears."""
         self._socket.sendall(b"PUBSUB CHANNELS\r\n")
         count = int(self._file.readline()[1:])
         found = set()

@@ -124,13 +124,13 @@ def send_to(recipient):
 
 @pytest.fixture(scope="module")
 def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
-    """What the nodes of these tests share."""
+    """Return what the nodes of these tests share."""
     with Valkey(tmp_path_factory.mktemp("valkey")) as server:
         yield server
 
 
 def source(valkey: Valkey, namespace: str) -> str:
-    """An application whose nodes share a namespace of that server."""
+    """Return an application whose nodes share a namespace of that server."""
     return f"app.config['GWS_BACKPLANE_URL'] = '{valkey.url}?namespace={namespace}'\n{SOURCE}"
 
 
@@ -158,13 +158,13 @@ def wait_until_acquainted(servers: list[Server]) -> None:
 
 
 def look(server: Server, room: str | None = None, how: str = "view") -> list[Any]:
-    """The ids, the count, and the seconds that both took."""
+    """Return the ids, the count, and the seconds that both took."""
     query = f"?room={room}" if room is not None else ""
     return list(json.loads(server.get(f"/look/{quote(how)}{query}")))
 
 
 def join(server: Server, *rooms: str, path: str = "/chat") -> tuple[RawClient, str]:
-    """A client and its id."""
+    """Return a client and its id."""
     client = RawClient(server, f"{path}?{'&'.join(f'room={room}' for room in rooms)}")
     return client, client.read_text()
 

@@ -59,11 +59,11 @@ class Listener:
         self._client.close()
 
     def hear(self) -> Envelope:
-        """The next envelope."""
+        """Return the next envelope."""
         return decode(self._next()["data"])
 
     def hear_until(self, payload: bytes) -> list[bytes]:
-        """The payloads before this one."""
+        """Return the payloads before this one."""
         return list(
             itertools.takewhile(
                 lambda heard: heard != payload, (self.hear().payload for _ in itertools.count())
@@ -78,14 +78,14 @@ class Listener:
 
 @pytest.fixture(scope="module")
 def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
-    """A server for the tests that leave it as it is."""
+    """Return a server for the tests that leave it as it is."""
     with Valkey(tmp_path_factory.mktemp("valkey")) as valkey:
         yield valkey
 
 
 @pytest.fixture
 def publisher(valkey: Valkey) -> Iterator[Publisher]:
-    """A publisher to it."""
+    """Return a publisher to it."""
     with Publisher(valkey.url) as publisher:
         yield publisher
 
@@ -357,7 +357,7 @@ def test_a_frozen_server_is_an_error_and_what_was_sent_to_it_is_not_repeated(tmp
 
 @contextlib.contextmanager
 def serving(serve: Callable[[socket.socket], None]) -> Iterator[int]:
-    """A port where each connection is served so."""
+    """Return a port where each connection is served so."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def accept() -> None:
@@ -415,7 +415,7 @@ def test_a_web_server_is_no_backplane() -> None:
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
-    """A server that takes a password, and has a user who may do nothing."""
+    """Return a server that takes a password, and has a user who may do nothing."""
     folder = tmp_path_factory.mktemp("guarded")
     with Valkey(folder, "--requirepass", SECRET, "--user", "idle", "on", f">{SECRET}", "+ping") as valkey:
         yield valkey

@@ -221,12 +221,12 @@ class Client(RawClient):
 
 
 def rooms(server: Server) -> list[str]:
-    """The rooms that there are, each with its endpoint's name and the number of its members."""
+    """Return the rooms that there are, each with its endpoint's name and the number of its members."""
     return list(json.loads(server.get("/rooms")))
 
 
 def post(server: Server, path: str, data: object = None) -> str:
-    """What a view answers."""
+    """Return what a view answers."""
     request = Request(
         f"http://{server.address}{path}", json.dumps(data).encode(), {"Content-Type": "application/json"}
     )

@@ -45,7 +45,7 @@ def clients(server: Server) -> Iterator[list[Client]]:
 
 
 def server_at(path: str) -> int:
-    """The pid of the server that answers there."""
+    """Return the pid of the server that answers there."""
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(DEADLINE)
         client.connect(path)
@@ -56,7 +56,7 @@ def server_at(path: str) -> int:
 
 
 def hear_all(clients: list[Client], name: str) -> list[list[str]]:
-    """What each has heard, when nothing more can come.
+    """Return what each has heard, when nothing more can come.
 
     Each worker speaks after all have heard the one before, so even an echo of the first would be there by the last.
     """

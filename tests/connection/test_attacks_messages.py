@@ -126,7 +126,7 @@ def fresh_server(start_server: StartServer, way: str) -> Server:
 
 
 def compressed(message: str) -> bytes:
-    """A text message in one frame, compressed without what came before it."""
+    """Return a text message in one frame, compressed without what came before it."""
     deflate = zlib.compressobj(9, wbits=-15)
     data = deflate.compress(message.encode()) + deflate.flush(zlib.Z_FULL_FLUSH)
     return frame(TEXT, data[:-4], rsv=4)

@@ -120,7 +120,7 @@ def server(start_module_server: StartServer) -> Server:
 
 
 def slow_client(server: Server, path: str) -> RawClient:
-    """A client that is soon full."""
+    """Return a client that is soon full."""
     return RawClient(server, path, receive_buffer=4096)
 
 

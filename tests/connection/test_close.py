@@ -105,7 +105,7 @@ def server(start_module_server: StartServer, request: pytest.FixtureRequest) -> 
 
 
 def open_room(server: Server, key: str, path: str = "/patient") -> RawClient:
-    """A client that has been greeted."""
+    """Return a client that has been greeted."""
     client = RawClient(server, f"{path}?notes={key}")
     assert client.read_frame() == said("hello")
     return client

@@ -91,7 +91,7 @@ def dial(server: Server, path: str = "/web_socket") -> ClientConnection:
 
 
 def extensions(client: ClientConnection) -> str | None:
-    """What was agreed on."""
+    """Return what was agreed on."""
     assert client.response is not None
     return client.response.headers.get("Sec-WebSocket-Extensions")
 

@@ -154,7 +154,7 @@ def shared_server(start_module_server: StartServer) -> Server:
 
 @pytest.fixture
 def server(shared_server: Server) -> Iterator[Server]:
-    """The server; afterwards nothing is lost, and the hub has printed no errors of its own."""
+    """Return the server; afterwards nothing is lost, and the hub has printed no errors of its own."""
     begin = len(shared_server.log())
     with unharmed(shared_server):
         yield shared_server
@@ -166,12 +166,12 @@ def server(shared_server: Server) -> Iterator[Server]:
 
 @pytest.fixture
 def tag() -> str:
-    """A name for the test's client."""
+    """Return a name for the test's client."""
     return f"client-{next(_tags)}-"
 
 
 def expect_closed_once(server: Server, tag: str, code: int) -> None:
-    """The close handler has run once, and was told this code."""
+    """Return the close handler has run once, and was told this code."""
     server.wait_for_log(f"closed {tag} {code}")
     assert server.log().count(f"closed {tag}") == 1
 

@@ -84,7 +84,7 @@ def test_a_message_that_is_too_big_is_not_checked_as_text() -> None:
 
 
 def peak_of(pieces: Iterable[bytes], limit: int = LIMIT) -> tuple[Outcome, int]:
-    """What it came to, and the bytes that were held at most."""
+    """Return what it came to, and the bytes that were held at most."""
     tracemalloc.start()
     outcome = read(pieces, limit)
     _, peak = tracemalloc.get_traced_memory()
@@ -93,7 +93,7 @@ def peak_of(pieces: Iterable[bytes], limit: int = LIMIT) -> tuple[Outcome, int]:
 
 
 def fragments_of(payload: bytes, count: int) -> list[bytes]:
-    """The middle of a fragmented message, a thousand fragments at a time."""
+    """Return the middle of a fragmented message, a thousand fragments at a time."""
     return [frame(CONTINUATION, payload, fin=False) * 1000] * (count // 1000)
 
 
@@ -147,7 +147,7 @@ def test_a_message_that_is_too_big_costs_nothing() -> None:
 
 
 def read_with_space(space: int, *frames: bytes) -> tuple[MessageReader, Outcome]:
-    """What a reader makes of frames before it has no more space."""
+    """Return what a reader makes of frames before it has no more space."""
     outcome = Outcome()
     reader = MessageReader(outcome.messages, outcome.sent.append, max_message_size=LIMIT)
     reader.space = space

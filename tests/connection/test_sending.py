@@ -125,12 +125,12 @@ def server(start_module_server: StartServer) -> Server:
 
 
 def join(server: Server, path: str = "/room") -> ClientConnection:
-    """A client's connection, for a `with`."""
+    """Return a client's connection, for a `with`."""
     return connect(server.url(path), open_timeout=DEADLINE, ping_interval=None)
 
 
 def hear(client: ClientConnection, count: int = 1) -> list[str | bytes]:
-    """The next messages."""
+    """Return the next messages."""
     return [client.recv(timeout=DEADLINE) for _ in range(count)]
 
 

@@ -15,7 +15,7 @@ from ..support.raw_client import RawClient, closed
 
 
 def expect_dropped_as_slow(case: Case, flood: Callable[[], object], tag: str, count: int) -> None:
-    """A flood ends with the slow client dropped, counted and logged; the memory has stayed bounded."""
+    """Return a flood ends with the slow client dropped, counted and logged; the memory has stayed bounded."""
     before = case.server.reset_peak_memory()
     flood()
     case.expect_closed(tag, 1008)

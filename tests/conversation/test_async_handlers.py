@@ -249,7 +249,7 @@ def server(start_module_server: StartServer) -> Server:
 
 
 def join(server: Server, key: str = "") -> RawClient:
-    """A client that has been greeted."""
+    """Return a client that has been greeted."""
     client = RawClient(server, f"/web_socket?notes={key}")
     assert client.read_frame() == said("connected")
     return client

@@ -61,7 +61,7 @@ COMPLAINTS = {
 
 @pytest.fixture(scope="module")
 def complaining(start_module_server: StartServer) -> Server:
-    """A server that makes endpoints of what it is given and answers the error."""
+    """Return a server that makes endpoints of what it is given and answers the error."""
     return start_module_server(
         """
         @app.get("/complain")

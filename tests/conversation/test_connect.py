@@ -152,7 +152,7 @@ def assert_refused(server: Server, way: str, path: str, status: int, said: str =
 
 @pytest.fixture
 def way(request: pytest.FixtureRequest) -> str:
-    """The way that the module's server runs."""
+    """Return the way that the module's server runs."""
     return str(request.node.callspec.params["server"])
 
 

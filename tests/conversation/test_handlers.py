@@ -32,7 +32,7 @@ Function: TypeAlias = Callable[..., Any]
 
 
 def call(function: Function, variables: tuple[str, ...] = ()) -> object:
-    """What a bound function gives; a coroutine's result, if it is async."""
+    """Return what a bound function gives; a coroutine's result, if it is async."""
     handler = bind(function, DEPENDENCIES, variables)
     result = handler.call(WS, MSG)
     return aio.run(result) if handler.is_async else result

@@ -153,7 +153,7 @@ def server(start_module_server: StartServer) -> Server:
 
 
 def ask(server: Server, path: str, message: str = "hello") -> Any:
-    """The JSON that is answered to a message."""
+    """Return the JSON that is answered to a message."""
     with RawClient(server, path) as client:
         client.say(message)
         name, payload = client.read_frame()

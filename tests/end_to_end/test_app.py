@@ -34,7 +34,7 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningApp]:
 
 @pytest.fixture
 def line(app: RunningApp) -> Iterator[Line]:
-    """The application with nobody on the line."""
+    """Return the application with nobody on the line."""
     wait_for(lambda: app.people() == 0, "everybody to leave")
     with Line(app) as line:
         yield line

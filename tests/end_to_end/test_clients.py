@@ -77,7 +77,7 @@ def shared_server(start_module_server: StartServer, request: pytest.FixtureReque
 
 @pytest.fixture
 def server(shared_server: Server) -> Iterator[Server]:
-    """The server; afterwards nothing is left of the connections, and the log has no traceback."""
+    """Return the server; afterwards nothing is left of the connections, and the log has no traceback."""
     begin = len(shared_server.log())
     with unharmed(shared_server):
         yield shared_server
@@ -85,13 +85,13 @@ def server(shared_server: Server) -> Iterator[Server]:
 
 
 def messages() -> list[str | bytes]:
-    """What every client says; random bytes become no shorter by compression."""
+    """Return what every client says; random bytes become no shorter by compression."""
     large_text = "x" + "✓" * (LARGE // 3)
     return ["text: grüße ✓ 🦇", "", b"\x00\xff", b"", large_text, secrets.token_bytes(LARGE)]
 
 
 def fragmented_messages() -> list[str | bytes]:
-    """What those who can say in fragments: bytes are cut in the middle of a character."""
+    """Return what those who can say in fragments: bytes are cut in the middle of a character."""
     return ["in several ✓ pieces", secrets.token_bytes(MIB)]
 
 
@@ -228,7 +228,7 @@ def test_aiohttp(server: Server, key: str) -> None:
 
 @pytest.fixture(scope="module")
 def node_program() -> Path:
-    """The one for Node, beside the `ws` of the lock file: npm installs it where git does not look."""
+    """Return the one for Node, beside the `ws` of the lock file: npm installs it where git does not look."""
     shutil.copytree(PROGRAMS, BUILD, dirs_exist_ok=True)
     run_program("npm", "ci", "--prefer-offline", "--no-audit", "--no-fund")
     return BUILD / "ws_client.mjs"

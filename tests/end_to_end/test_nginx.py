@@ -127,7 +127,7 @@ def site(sites: dict[str, Site], way: str) -> Iterator[Site]:
 
 @pytest.fixture(params=["http", "https"])
 def scheme(request: pytest.FixtureRequest) -> str:
-    """What the client speaks to nginx."""
+    """Return what the client speaks to nginx."""
     return str(request.param)
 
 
@@ -137,14 +137,14 @@ def ask(nginx: Nginx, path: str = "/web_socket", **headers: str) -> RawClient:
 
 
 def expect_welcome(client: RawClient) -> None:
-    """The client has a WebSocket that works."""
+    """Return the client has a WebSocket that works."""
     assert client.status == 101
     client.say("hello")
     assert client.read_frame() == said("hello")
 
 
 def refusal_of(client: RawClient) -> Any:
-    """The status, or the code of the Close behind a 101, that a client is refused with."""
+    """Return the status, or the code of the Close behind a 101, that a client is refused with."""
     return client.read_close()[0] if client.status == 101 else client.status
 
 
@@ -341,7 +341,7 @@ def test_without_proxy_fix_a_tls_page_is_refused_with_403_and_the_log_says_why(
 
 @pytest.fixture(scope="module")
 def own_server(start_module_server: StartServer) -> Server:
-    """The worker of gws, with room for three."""
+    """Return the worker of gws, with room for three."""
     return start_module_server(SOURCE + PROXY_FIX, "worker", ["--worker-connections", "3"])
 
 

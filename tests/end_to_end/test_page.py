@@ -53,7 +53,7 @@ class Visitor:
         return self.page.locator("#text")
 
     def button(self, name: str) -> Locator:
-        """A button by what is written on it."""
+        """Return a button by what is written on it."""
         return self.page.get_by_role("button", name=name, exact=True)
 
     def recipient(self, name: str) -> Locator:
@@ -642,13 +642,13 @@ def _channels(color: str) -> list[float]:
 
 
 def _luminance(color: str) -> float:
-    """The relative luminance of WCAG 2.2."""
+    """Return the relative luminance of WCAG 2.2."""
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in _channels(color)]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 def _contrast(one: str, other: str) -> float:
-    """The contrast ratio of WCAG 2.2, 1 to 21."""
+    """Return the contrast ratio of WCAG 2.2, 1 to 21."""
     dark, light = sorted((_luminance(one), _luminance(other)))
     return (light + 0.05) / (dark + 0.05)
 

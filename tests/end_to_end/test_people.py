@@ -20,12 +20,12 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """A clock that the test moves."""
+    """Return a clock that the test moves."""
     return Clock(monkeypatch)
 
 
 def names(people: People) -> list[str]:
-    """The names of those who are here."""
+    """Return the names of those who are here."""
     return [person.name for person in people.here()]
 
 

@@ -187,7 +187,7 @@ def test_two_gunicorn_workers_both_serve(
 
 
 def failure_of(start: Callable[[], Server]) -> str:
-    """What a program says that ends instead of listening, its exit code first."""
+    """Return what a program says that ends instead of listening, its exit code first."""
     with pytest.raises(AssertionError) as caught:
         start()
     return str(caught.value).removeprefix("the program ended with ")

@@ -36,7 +36,7 @@ def inflate(payload: bytes, agreement: Agreement = DEFAULT) -> bytes:
 
 
 def compress(data: bytes, bits: int = 15) -> bytes:
-    """A message's payload, made without gws."""
+    """Return a message's payload, made without gws."""
     compressor = zlib.compressobj(wbits=-bits)
     return (compressor.compress(data) + compressor.flush(zlib.Z_SYNC_FLUSH))[:-4]
 
@@ -59,7 +59,7 @@ def read(*frames: bytes, agreement: Agreement = DEFAULT, limit: int = LIMIT) -> 
 
 
 def answer(offer: str | None, **settings: Any) -> tuple[str | None, Agreement | None]:
-    """The header that an offer is answered with, and what is agreed on."""
+    """Return the header that an offer is answered with, and what is agreed on."""
     headers = [
         ("Host", "a.example"),
         ("Upgrade", "websocket"),
@@ -415,7 +415,7 @@ def test_a_quarter_million_fragments_of_compressed_messages_take_what_those_of_o
 
 
 def decode(frames: list[bytes], agreement: Agreement) -> list[bytes]:
-    """What a client makes of these frames."""
+    """Return what a client makes of these frames."""
     peer = PerMessageDeflate(
         agreement.server_no_context_takeover,
         agreement.client_no_context_takeover,

@@ -30,14 +30,14 @@ REQUEST = {
 
 
 def request(**changes: str | None) -> list[tuple[str, str]]:
-    """The RFC's request with headers replaced (`Sec_WebSocket_Key=...`), or left out (None)."""
+    """Return the RFC's request with headers replaced (`Sec_WebSocket_Key=...`), or left out (None)."""
     headers: dict[str, str | None] = {**REQUEST}
     headers.update({name.replace("_", "-"): value for name, value in changes.items()})
     return [(name, value) for name, value in headers.items() if value is not None]
 
 
 def answer(headers: list[tuple[str, str]]) -> dict[str, str]:
-    """The headers of the 101; each comes once."""
+    """Return the headers of the 101; each comes once."""
     response = accept("GET", "HTTP/1.1", headers).headers
     names = [name.lower() for name, _ in response]
     assert len(set(names)) == len(names)

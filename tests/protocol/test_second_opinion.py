@@ -61,7 +61,7 @@ class Reading:
 
 
 def read(pieces: Sequence[bytes], compressed: bool) -> Reading:
-    """What gws makes of it."""
+    """Return what gws makes of it."""
     reading = Reading()
     sent: list[bytes] = []
     inflater = Inflater(AGREEMENT) if compressed else None
@@ -87,7 +87,7 @@ class Theirs(PerMessageDeflate):
 
 
 def read_theirs(stream: bytes, compressed: bool) -> Reading:
-    """What `websockets` makes of it; messages are put together here, since its sans-I/O layer leaves that to others."""
+    """Return what `websockets` makes of it; its sans-I/O layer leaves it to others to put messages together."""
     protocol = ServerProtocol(state=State.OPEN, max_size=LIMIT)
     if compressed:
         protocol.extensions = [Theirs(False, False, 15, 15)]

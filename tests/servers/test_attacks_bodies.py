@@ -91,13 +91,13 @@ def server(request: pytest.FixtureRequest, start_module_server: StartServer) -> 
 
 
 def post(path: str, *lines: str, body: bytes = b"") -> bytes:
-    """A request with a body."""
+    """Return a request with a body."""
     head = "\r\n".join([f"POST {path} HTTP/1.1", "Host: 127.0.0.1", *lines, "", ""])
     return head.encode() + body
 
 
 def chunked(path: str, body: bytes) -> bytes:
-    """A request whose body comes in chunks, framed by the caller."""
+    """Return a request whose body comes in chunks, framed by the caller."""
     return post(path, "Transfer-Encoding: chunked", body=body)
 
 

@@ -199,7 +199,7 @@ def test_views_that_talk_to_gevent_websocket_themselves_are_left_alone(start_ser
 
 
 def status_of(server: Server, data: bytes) -> int | None:
-    """What these bytes are answered with."""
+    """Return what these bytes are answered with."""
     with RawClient(server, None) as client:
         # The server need not read all of it before it answers.
         with contextlib.suppress(ConnectionError):

@@ -74,7 +74,7 @@ def terminate():
 
 
 def start(start_server: StartServer, way: str) -> tuple[Server, list[RawClient], set[str]]:
-    """A server, of two workers if it has any, clients of each, and what these processes say of themselves."""
+    """Return a server, of two workers if it has any, clients of each, and what these processes say of themselves."""
     server = start_server(SOURCE, way, [] if way == "python" else ["-w", "2"])
     clients: list[RawClient] = []
     seen: set[str] = set()

@@ -88,7 +88,7 @@ print(list(patching._find_unpatched()))
 
 
 def found(before: str, after: str = "") -> list[str]:
-    """What is found of a program."""
+    """Return what is found of a program."""
     return list(eval(python(FOUND.format(before=before, after=after))))
 
 

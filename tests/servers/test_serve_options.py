@@ -131,7 +131,7 @@ def test_options_are_checked_and_completed_by_type_checkers(tmp_path: Path) -> N
 
 
 def run(folder: Path, call: str) -> tuple[int, str]:
-    """The exit code, and what a program says that ends instead of listening."""
+    """Return the exit code, and what a program says that ends instead of listening."""
     program = folder / "app.py"
     head = "from gevent import monkey; monkey.patch_all()\nimport os, gws\nfrom gws import App\n"
     program.write_text(f"{head}app = App(__file__)\n{call}\n")
@@ -195,7 +195,7 @@ def test_an_ipv6_address_is_shown_as_one_writes_it(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def pem(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a certificate, its key, that key encrypted, and another key."""
+    """Return a folder with a certificate, its key, that key encrypted, and another key."""
     folder = tmp_path_factory.mktemp("pem")
     authority = trustme.CA()
     issued = authority.issue_cert("127.0.0.1")

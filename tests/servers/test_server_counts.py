@@ -83,7 +83,7 @@ def test_the_access_log_has_a_line_when_a_connection_opens_and_one_when_it_ends(
 
 
 def logged(server: Server, count: int) -> list[tuple[str, str]]:
-    """The status and the seconds of each line of a WebSocket; waits until there are so many."""
+    """Return the status and the seconds of each line of a WebSocket; waits until there are so many."""
     wait_for(lambda: len(LOGGED.findall(server.log())) >= count, "the line in the log")
     return LOGGED.findall(server.log())
 

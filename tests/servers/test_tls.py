@@ -43,7 +43,7 @@ class Tls:
 
 @pytest.fixture(scope="module")
 def tls(tmp_path_factory: pytest.TempPathFactory) -> Tls:
-    """A certificate of the test's own."""
+    """Return a certificate of the test's own."""
     folder = tmp_path_factory.mktemp("tls")
     authority = trustme.CA()
     issued = authority.issue_cert("127.0.0.1")
@@ -63,7 +63,7 @@ def surviving_server(start_module_server: StartServer, request: pytest.FixtureRe
 
 @pytest.fixture
 def server(surviving_server: Server) -> Iterator[Server]:
-    """The server; afterwards nobody is harmed, and the log has no traceback."""
+    """Return the server; afterwards nobody is harmed, and the log has no traceback."""
     with unharmed(surviving_server):
         yield surviving_server
     assert "Traceback" not in surviving_server.log()

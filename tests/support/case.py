@@ -89,7 +89,7 @@ _tags = itertools.count()
 
 
 def new_tag() -> str:
-    """A name for one client, to be found in the log."""
+    """Return a name for one client, to be found in the log."""
     return f"client-{next(_tags)}-"
 
 
@@ -101,7 +101,7 @@ class Case:
         self._begin = begin
 
     def log(self) -> str:
-        """What the server has written since the test began."""
+        """Return what the server has written since the test began."""
         return self.server.log()[self._begin :]
 
     def wait_for_log(self, words: str) -> None:
@@ -109,7 +109,7 @@ class Case:
         wait_for(lambda: words in self.log(), f"{words!r} in the log:\n{self.log()}")
 
     def expect_closed(self, tag: str, code: int) -> None:
-        """The close handler runs once, and is told this code."""
+        """Return the close handler runs once, and is told this code."""
         self.wait_for_log(f"closed {tag} {code}")
         assert self.log().count(f"closed {tag}") == 1
 
@@ -122,5 +122,5 @@ class Case:
         wait_for(lambda: self.server.vitals()["registered"] == 1, "the client to be out of the registry")
 
     def lines_about(self, words: str) -> list[str]:
-        """The lines with these words, besides those that the close handlers write."""
+        """Return the lines with these words, besides those that the close handlers write."""
         return [line for line in self.log().splitlines() if words in line and not line.startswith("closed")]

@@ -33,7 +33,7 @@ ANNOUNCED = 0xFFFF
 def request(
     path: str = "/web_socket", without: str = "", start: str = "GET {} HTTP/1.1", **headers: str
 ) -> bytes:
-    """An upgrade request.
+    """Return an upgrade request.
 
     Args:
         path: what is asked for.
@@ -62,7 +62,7 @@ def mask_payload(payload: bytes, mask: bytes = MASK) -> bytes:
 
 
 def head(opcode: int, length: int, *, fin: bool = True, rsv: int = 0, mask: bytes | None = MASK) -> bytes:
-    """A frame's header, mask included."""
+    """Return a frame's header, mask included."""
     first = (0x80 if fin else 0) | rsv << 4 | opcode
     masked = 0 if mask is None else 0x80
     if length <= 125:
@@ -77,28 +77,28 @@ def head(opcode: int, length: int, *, fin: bool = True, rsv: int = 0, mask: byte
 def frame(
     opcode: int, payload: bytes = b"", *, fin: bool = True, rsv: int = 0, mask: bytes | None = MASK
 ) -> bytes:
-    """A frame; without a mask as no client may send it."""
+    """Return a frame; without a mask as no client may send it."""
     octets = payload if mask is None else mask_payload(payload, mask)
     return head(opcode, len(payload), fin=fin, rsv=rsv, mask=mask) + octets
 
 
 def text(message: str) -> bytes:
-    """A text message in one frame."""
+    """Return a text message in one frame."""
     return frame(TEXT, message.encode())
 
 
 def close(code: int, reason: bytes = b"") -> bytes:
-    """A Close frame."""
+    """Return a Close frame."""
     return frame(CLOSE, code.to_bytes(2, "big") + reason)
 
 
 def unfinished(opcode: int, payload: bytes, *, fin: bool = True) -> bytes:
-    """The beginning of a frame that announces more."""
+    """Return the beginning of a frame that announces more."""
     return head(opcode, ANNOUNCED, fin=fin) + mask_payload(payload)
 
 
 def fragments(opcode: int, *payloads: bytes) -> list[bytes]:
-    """The frames of one fragmented message."""
+    """Return the frames of one fragmented message."""
     last = len(payloads) - 1
     return [
         frame(CONTINUATION if index else opcode, payload, fin=index == last)
@@ -107,7 +107,7 @@ def fragments(opcode: int, *payloads: bytes) -> list[bytes]:
 
 
 def arrivals(stream: bytes) -> Iterator[list[bytes]]:
-    """A stream whole, byte by byte, and cut in two at every position (of a long one: near its ends)."""
+    """Return a stream whole, byte by byte, and cut in two at every position (of a long one: near its ends)."""
     yield [stream]
     if len(stream) <= 1024:
         yield [stream[index : index + 1] for index in range(len(stream))]

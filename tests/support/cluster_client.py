@@ -104,12 +104,12 @@ class Client(RawClient):
         self.id, self.process = self._read_answer()
 
     def ask(self, command: str, *arguments: object) -> Any:
-        """What the server answers to a command; messages that come before are kept."""
+        """Return what the server answers to a command; messages that come before are kept."""
         self.say(json.dumps([command, *arguments]))
         return self._read_answer()
 
     def hear(self, last: str) -> list[str]:
-        """The messages until the one that says `last`, without it."""
+        """Return the messages until the one that says `last`, without it."""
         while last not in self._heard:
             self._heard.append(self.read_text())
         at = self._heard.index(last)
@@ -118,7 +118,7 @@ class Client(RawClient):
         return messages
 
     def hear_next(self) -> str:
-        """The next message."""
+        """Return the next message."""
         return self._heard.pop(0) if self._heard else self.read_text()
 
     def hear_end(self) -> None:

@@ -99,7 +99,7 @@ async def _talk(url: str, tls: ssl.SSLContext | None) -> None:
 
 
 def talk_with_websocket_client(url: str, tls: ssl.SSLContext | None = None) -> None:
-    """The same with `websocket-client`."""
+    """Return the same with `websocket-client`."""
 
     def dial() -> Any:
         options = {"context": tls} if tls else None

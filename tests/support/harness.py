@@ -116,15 +116,15 @@ class Server(Program):
         super().__init__(command, folder)
 
     def url(self, path: str = "/web_socket") -> str:
-        """The address of a WebSocket."""
+        """Return the address of a WebSocket."""
         return f"{'wss' if self.tls else 'ws'}://127.0.0.1:{self.port}{path}"
 
     def vitals(self) -> dict[str, Any]:
-        """What the server counts of itself."""
+        """Return what the server counts of itself."""
         return dict(json.loads(self.get("/vitals")))
 
     def notes(self, key: str, count: int = 0) -> list[tuple[Any, ...]]:
-        """What handlers have noted under this key; waits until there are `count` notes."""
+        """Return what handlers have noted under this key; waits until there are `count` notes."""
         found: list[tuple[Any, ...]] = []
 
         def look() -> bool:
@@ -139,7 +139,7 @@ class Server(Program):
         wait_for(lambda: text in self.log(), f"{text!r} in the log")
 
     def pid(self) -> int:
-        """The process that serves: the gunicorn worker, not its master."""
+        """Return the process that serves: the gunicorn worker, not its master."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
         return int(children[0]) if children else self.process.pid
 
@@ -153,7 +153,7 @@ class Server(Program):
         return self.peak_memory()
 
     def peak_memory(self) -> int:
-        """The most bytes of memory that the serving process has had."""
+        """Return the most bytes of memory that the serving process has had."""
         found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{self.pid()}/status").read_text())
         assert found
         return int(found[1]) * 1024
@@ -189,7 +189,7 @@ def _expect_echo(client: RawClient) -> None:
 
 
 def _footprint(server: Server) -> dict[str, int]:
-    """What the server holds."""
+    """Return what the server holds."""
     vitals = server.vitals()
     return {name: vitals[name] for name in ("registered", "live", "greenlets")} | {
         "descriptors": server.descriptors()
@@ -197,7 +197,7 @@ def _footprint(server: Server) -> dict[str, int]:
 
 
 def _settled_footprint(server: Server) -> dict[str, int]:
-    """The same, once one connection is left and two looks see the same."""
+    """Return the same, once one connection is left and two looks see the same."""
     looks: list[dict[str, int]] = [{}]
 
     def is_settled() -> bool:

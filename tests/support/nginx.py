@@ -39,7 +39,7 @@ http {
 
 
 def documented(language: str) -> list[str]:
-    """The blocks of docs/deploy.md in this language."""
+    """Return the blocks of docs/deploy.md in this language."""
     return re.findall(rf"^```{language}\n(.*?)^```$", DEPLOY.read_text(), re.MULTILINE | re.DOTALL)
 
 
@@ -94,11 +94,11 @@ class Nginx(Program):
         return self.log().count("start worker process ")
 
     def url(self, path: str = "/web_socket") -> str:
-        """The address of a WebSocket."""
+        """Return the address of a WebSocket."""
         return f"{'wss' if self.tls else 'ws'}://{self.address}{path}"
 
     def origin(self) -> str:
-        """That of its pages."""
+        """Return that of its pages."""
         return f"{'https' if self.tls else 'http'}://{self.address}"
 
 

@@ -80,11 +80,11 @@ class Program:
         return found and found[1]
 
     def log(self) -> str:
-        """What it has written so far."""
+        """Return what it has written so far."""
         return self._log.read_text(errors="replace")
 
     def get(self, path: str) -> str:
-        """The body of a page."""
+        """Return the body of a page."""
         url = f"{'https' if self.tls else 'http'}://{self.address}{path}"
         with urllib.request.urlopen(url, timeout=DEADLINE, context=self.tls) as response:
             return str(response.read().decode())

@@ -24,12 +24,12 @@ RESET: Final[Frame] = ("RESET", b"")
 
 
 def said(payload: str) -> Frame:
-    """A text frame of the server's, as `read_frame` gives it."""
+    """Return a text frame of the server's, as `read_frame` gives it."""
     return TEXT, payload
 
 
 def closed(code: int, reason: str = "") -> Frame:
-    """A Close frame of the server's, as `read_frame` gives it; 1005 is one without a code."""
+    """Return a Close frame of the server's, as `read_frame` gives it; 1005 is one without a code."""
     return CLOSE, (code, reason)
 
 
@@ -153,7 +153,7 @@ class RawClient:
         return self.status
 
     def read_frame(self) -> Frame:
-        """The next frame, or FIN or RESET."""
+        """Return the next frame, or FIN or RESET."""
         end = time.monotonic() + DEADLINE
         head = self._read(2, end)
         if isinstance(head, tuple):
@@ -171,7 +171,7 @@ class RawClient:
         return _parse(Opcode(head[0] & 0x0F), payload)
 
     def read_frames(self, count: int) -> list[Frame]:
-        """The next frames."""
+        """Return the next frames."""
         return [self.read_frame() for _ in range(count)]
 
     def read_to_end(self) -> list[Frame]:
@@ -182,7 +182,7 @@ class RawClient:
         return frames
 
     def read_text(self) -> str:
-        """The next message, which is text."""
+        """Return the next message, which is text."""
         opcode, payload = self.read_frame()
         assert opcode == TEXT, (opcode, payload)
         return str(payload)

@@ -57,7 +57,7 @@ class RunningApp(Program):
         super().__init__(command, folder, ROOT, environment)
 
     def post(self, path: str, body: bytes, mimetype: str) -> tuple[int, dict[str, Any]]:
-        """The status and the JSON of an answer."""
+        """Return the status and the JSON of an answer."""
         request = urllib.request.Request(
             f"http://{self.address}{path}", data=body, headers={"Content-Type": mimetype}
         )
@@ -100,7 +100,7 @@ class Caller:
         return {"id": self.id, "name": self.name}
 
     def hear(self) -> Any:
-        """The next message."""
+        """Return the next message."""
         return json.loads(self.connection.recv(timeout=DEADLINE))
 
     def hear_rest(self) -> list[Any]:
@@ -171,10 +171,10 @@ class Line:
 
 
 def said(caller: Caller, text: str, to: str | None = None) -> dict[str, object]:
-    """What is heard of what a caller says."""
+    """Return what is heard of what a caller says."""
     return {"type": "message", "from": caller.id, "name": caller.name, "text": text, "to": to}
 
 
 def announced(text: str) -> dict[str, object]:
-    """What is heard of an announcement."""
+    """Return what is heard of an announcement."""
     return {"type": "announcement", "text": text}

@@ -59,7 +59,7 @@ class Owner:
         self.started = started
 
     def is_alive(self) -> bool:
-        """Whether it still runs."""
+        """Return whether it still runs."""
         try:
             os.kill(self.pid, 0)
         except ProcessLookupError:
@@ -176,7 +176,7 @@ def _wait(server: int, owner: Owner) -> int | None:
 
 
 def _open_pidfd(pid: int) -> int | None:
-    """A descriptor that is readable once the process has ended, where there are such."""
+    """Return a descriptor that is readable once the process has ended, where there are such."""
     try:
         return os.pidfd_open(pid)
     except (AttributeError, OSError):

@@ -111,7 +111,7 @@ def _error(folder: str, what: str) -> BackplaneError:
 
 
 def _answers(path: str, deadline: float) -> bool:
-    """Whether something answers a PING there; an error is an answer too."""
+    """Return whether something answers a PING there; an error is an answer too."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
         client.settimeout(max(deadline - time.monotonic(), 0))
         try:

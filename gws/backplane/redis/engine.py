@@ -110,7 +110,7 @@ class RedisBackplane(Backplane):
         self._listening.stop()
 
     def _prepare(self) -> None:
-        """Called before each connection; may wait.
+        """Prepare for a connection; called before each one, and may wait.
 
         Raises:
             BackplaneError: there can be none.

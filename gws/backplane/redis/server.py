@@ -81,11 +81,11 @@ class RedisServer:
             raise BackplaneError(f"{self.url} is no URL of a server: {reason}") from None
 
     def make_client(self) -> Any:
-        """A client with a pool of connections of its own, none of which is made yet."""
+        """Return a client with a pool of connections of its own, none of which is made yet."""
         return redis.Redis.from_pool(self._make_pool())
 
     def connect(self) -> Any:
-        """A connection that the server has answered on.
+        """Return a connection that the server has answered on.
 
         Raises:
             BackplaneError: it never will.
@@ -110,7 +110,7 @@ class RedisServer:
         return self._pool.connection_class(**self._pool.connection_kwargs)
 
     def reason(self, error: BaseException) -> str:
-        """What went wrong, for people. A server may say anything, also the password that it has been sent."""
+        """Return what went wrong, for people. A server may say anything, also the password that it has been sent."""
         return printable(self.censor(str(error)[:MAX_ERROR]))
 
     def censor(self, text: str) -> str:
@@ -148,7 +148,7 @@ def ping(connection: Any) -> None:
 
 
 def _has_no_tls(connection: Any) -> bool:
-    """Whether the server takes a TLS handshake for a command, of which it awaits the end."""
+    """Return whether the server takes a TLS handshake for a command, of which it awaits the end."""
     if not isinstance(connection, redis.SSLConnection):
         return False
     try:
