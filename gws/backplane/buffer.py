@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
-from gevent import monkey
 from gevent.event import Event
 
 from ..hub.io import HubIO, get_hub_io
+from ..hub.threads import make_lock
 from ..metrics import counters
 
 MAX_SIZE: Final = 8 * 1024 * 1024
 """Bytes that wait: some seconds of a busy server, and little beside what its connections take."""
 MAX_MESSAGES: Final = 20_000
 """Messages that wait, of which the smallest take five times their bytes."""
-
-_make_lock: Callable[[], Any] = monkey.get_original("_thread", "allocate_lock")
 
 
 class Buffer:
@@ -30,7 +27,7 @@ class Buffer:
         self._max_messages = max_messages
         self._messages: deque[tuple[str, bytes]] = deque()
         self._size = 0
-        self._lock = _make_lock()
+        self._lock = make_lock()
         """Of the native thread: nothing may switch greenlets while it is held."""
         self._filled: Event | None = None
         self._io: HubIO | None = None

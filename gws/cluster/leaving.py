@@ -10,6 +10,7 @@ from typing import Final
 import gevent
 
 from ..hub.io import HubIO
+from ..hub.threads import poll_once
 
 AT_ONCE: Final = 32
 """Rooms that are left without ado, which takes less than a message to each."""
@@ -36,8 +37,7 @@ class _Leaving:
                 leave(rooms.pop())
                 if not rooms:
                     self._waiting.popleft()
-            # Not 0, which may resume before the sockets are polled.
-            gevent.sleep(1e-6)
+            poll_once()
 
 
 _of_hub: dict[HubIO, _Leaving] = {}

@@ -6,17 +6,17 @@ import logging
 import struct
 import time
 import weakref
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from typing import Any, Final, Protocol
 
 import gevent
-from gevent import monkey
 
 from ..backplane import channels
 from ..backplane.contract import Backplane
 from ..connection.connection import Connection
 from ..errors import BadEnvelopeError, ProtocolError, WouldBlockError
-from ..hub.io import HubIO, get_hub_io, in_coroutine, in_hub
+from ..hub.io import HubIO, get_hub_io
+from ..hub.threads import in_coroutine, in_hub, make_lock
 from ..metrics import counters
 from ..protocol.encoding import encode_message
 from ..protocol.frames import Close, Opcode, check_close, encode_close_payload, encode_frame, parse_close
@@ -36,8 +36,6 @@ JOIN_TIMEOUT: Final = 1.0
 
 GREETING_TIMEOUT: Final = 1.0
 """Seconds for the others to know a new node; to those that are later, its connections do not exist yet."""
-
-_make_lock: Callable[[], Any] = monkey.get_original("_thread", "allocate_lock")
 
 
 class Endpoint(Protocol):
@@ -73,7 +71,7 @@ class Cluster:
         self._numbering = Numbering()
         self._gaps = Gaps()
         self._census = Census(self._publish)
-        self._lock = _make_lock()
+        self._lock = make_lock()
         """Of the native thread, around the number of a message and its place in the queue."""
         self._timer: Any = None
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Hashable, Iterable
 
 from ..connection.connection import Connection
-from ..hub.io import HubIO, get_thread
+from ..hub.io import HubIO
+from ..hub.threads import get_thread
 
 
 def deliver(connections: Iterable[Connection], frame: bytes) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import threading
 import time
 from asyncio.events import _get_running_loop
 from collections import deque
@@ -14,18 +13,15 @@ from typing import Any, Final, Protocol, TypeVar
 import gevent
 from gevent import monkey
 from gevent.event import Event
-from gevent.hub import Hub
 from greenlet import greenlet
 
 from ..aio.loop import HubLoop
 from ..metrics import counters
 from ..protocol.deflate import Allowance, Compression, Deflater
+from .threads import get_thread, poll_once
 from .timers import HubSlots
 
 logger = logging.getLogger("gws.hub")
-
-get_thread: Callable[[], int] = monkey.get_original("_thread", "get_ident")
-"""The native thread that runs; monkey patching makes the usual one name the greenlet."""
 
 RECEIVE_SIZE: Final = 256 * 1024
 """Bytes to read from a peer that sends much. Large messages come in few reads, and the one buffer is never allocated
@@ -212,11 +208,10 @@ class HubIO:
         self._burst += size
         if self.has_burst() and self.may_wait():
             self._burst = 0
-            # Not 0, which may resume before the sockets are polled.
-            gevent.sleep(1e-6)
+            poll_once()
             for _ in range(self.count_unflushed()):
                 if self._is_flushing:
-                    gevent.sleep(1e-6)
+                    poll_once()
 
     def count_unflushed(self) -> int:
         """How often at most to wait for the hub to look at the sockets, until all that is queued now has been sent."""
@@ -262,21 +257,6 @@ class HubIO:
 
     def _renew_soon(self) -> None:
         self._renewal.start(self.compressing.renew)
-
-
-def in_coroutine() -> bool:
-    """Return whether the caller is a coroutine, on gws's event loop or any other of asyncio's. Any thread."""
-    loop: Any = _get_running_loop()
-    # asyncio notes the running loop for the native thread, of which other greenlets see it as well. gws's own is noted
-    # while a coroutine has its turn only, and the others know who runs them.
-    return isinstance(loop, HubLoop) or (
-        loop is not None and getattr(loop, "_thread_id", None) == threading.get_ident()
-    )
-
-
-def in_hub() -> bool:
-    """Return whether the caller is a callback of a hub, which may not wait. Any thread."""
-    return isinstance(gevent.getcurrent(), Hub)
 
 
 _of_hub: dict[Any, HubIO] = {}

@@ -1,14 +1,34 @@
-"""Native threads and hubs: gevent makes one for every thread that waits, and it stays when the thread has ended."""
+"""Native threads and hubs: which thread has a hub, and who may wait in it.
+
+gevent makes a hub for every thread that waits, and it stays when the thread has ended.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from asyncio.events import _get_running_loop
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import gevent
 from gevent import get_hub, monkey
 from gevent._hub_local import get_hub_if_exists
+from gevent.hub import Hub
+
+from ..aio.loop import HubLoop
+
+get_thread: Callable[[], int] = monkey.get_original("_thread", "get_ident")
+"""The native thread that runs; monkey patching makes the usual one name the greenlet."""
+
+make_lock: Callable[[], Any] = monkey.get_original("_thread", "allocate_lock")
+"""Make a lock between native threads; monkey patching makes the usual one a greenlet's."""
+
+
+def poll_once() -> None:
+    """Have the hub look at every socket once, and come back. A greenlet."""
+    # Not 0, which may resume before the sockets are polled.
+    gevent.sleep(1e-6)
 
 
 def is_patched() -> bool:
@@ -34,3 +54,18 @@ def passing_hub() -> Iterator[None]:
         made = get_hub_if_exists()
         if not has_one and made is not None:
             made.destroy(destroy_loop=True)
+
+
+def in_coroutine() -> bool:
+    """Return whether the caller is a coroutine, on gws's event loop or any other of asyncio's. Any thread."""
+    loop: Any = _get_running_loop()
+    # asyncio notes the running loop for the native thread, of which other greenlets see it as well. gws's own is noted
+    # while a coroutine has its turn only, and the others know who runs them.
+    return isinstance(loop, HubLoop) or (
+        loop is not None and getattr(loop, "_thread_id", None) == threading.get_ident()
+    )
+
+
+def in_hub() -> bool:
+    """Return whether the caller is a callback of a hub, which may not wait. Any thread."""
+    return isinstance(gevent.getcurrent(), Hub)

@@ -16,6 +16,7 @@ import gevent
 from werkzeug.exceptions import BadRequest, RequestTimeout
 
 from ..hub.io import TURN
+from ..hub.threads import poll_once
 from ..metrics import counters
 
 PIECE_SIZE: Final = 64 * 1024
@@ -57,8 +58,7 @@ class Turn:
     def end(self) -> None:
         """Have the hub look at all sockets if this greenlet has kept it for `TURN`."""
         if time.monotonic() - self._began > TURN:
-            # Not 0, which may resume before the sockets are polled.
-            gevent.sleep(1e-6)
+            poll_once()
             self._began = time.monotonic()
 
 

@@ -12,6 +12,7 @@ import gevent
 from gevent.event import Event
 from redis.exceptions import RedisError
 
+from ...hub.threads import poll_once
 from .link import LinkState, RedisLink
 from .server import RedisServer
 
@@ -146,8 +147,7 @@ class RedisListening(RedisLink):
                 self._measure(float(rest[0]))
             now = time.monotonic()
             if now - turn > TURN:
-                # Not 0, which may resume before the sockets are polled.
-                gevent.sleep(1e-6)
+                poll_once()
                 turn = time.monotonic()
 
     def _confirm(self, channel: str) -> None:
