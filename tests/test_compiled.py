@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.util
 import itertools
 import os
+import re
 import sys
 from collections.abc import Sequence
 from importlib.machinery import SourceFileLoader
@@ -115,3 +117,34 @@ def test_the_tests_run_what_they_say(name: str) -> None:
     is_source = str(importlib.import_module(f"gws.{name}").__file__).endswith(".py")
     assert is_source is bool(os.environ["GWS_PURE_PYTHON"])
     assert gws.is_compiled is not is_source
+
+
+def classes() -> list[tuple[Path, str]]:
+    """Return the classes that have C types, each with the file of them."""
+    return [
+        (types, name)
+        for types in sorted(PACKAGE.rglob("*.pxd"))
+        for name in re.findall(r"^cdef class (\w+)", types.read_text(), re.M)
+    ]
+
+
+@pytest.mark.parametrize(("types", "name"), classes(), ids=lambda value: getattr(value, "stem", value))
+def test_c_types_slots_and_init_have_the_same_attributes(types: Path, name: str) -> None:
+    (body,) = re.findall(rf"^cdef class {name}\b.*?:\n(.*?)(?=^\S|\Z)", types.read_text(), re.M | re.S)
+    typed = set(re.findall(r"^    cdef (?:public |readonly )?[\w ]+? (\w+)$", body, re.M))
+    tree = ast.parse(types.with_suffix(".py").read_text())
+    (found,) = (node for node in ast.walk(tree) if isinstance(node, ast.ClassDef) and node.name == name)
+    (slots,) = (
+        ast.literal_eval(node.value)
+        for node in found.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__slots__"
+    )
+    (init,) = (node for node in found.body if isinstance(node, ast.FunctionDef) and node.name == "__init__")
+    initial = {
+        target.attr
+        for node in ast.walk(init)
+        if isinstance(node, ast.Assign | ast.AnnAssign)
+        for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
+        if isinstance(target, ast.Attribute) and ast.unparse(target.value) == "self"
+    }
+    assert typed == set(slots) == initial

@@ -99,6 +99,27 @@ def report_fault(error: Exception) -> None:
 class HubIO:
     """One for each hub; everything here runs in the hub's thread unless it says otherwise."""
 
+    __slots__ = (
+        "_burst",
+        "_dirty",
+        "_flush_timer",
+        "_handed_over",
+        "_is_deaf",
+        "_is_flushing",
+        "_renewal",
+        "_turn_timer",
+        "_turns",
+        "buffer",
+        "compressing",
+        "deflaters",
+        "hub",
+        "loop",
+        "send_space",
+        "slots",
+        "switch_to_hub",
+        "thread",
+    )
+
     def __init__(self, hub: Any) -> None:
         self.hub = hub
         self.loop = hub.loop
