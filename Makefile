@@ -15,7 +15,8 @@ PYTEST := $(BIN)/python -m pytest $(IN_PARALLEL)
 # What Cython compiles, and the tests that it shows in.
 HOT := $(wildcard gws/*/*.pxd)
 HOT := $(HOT) $(HOT:.pxd=.py)
-COMPILED_TESTS := tests/test_compiled.py tests/protocol tests/connection \
+COMPILED_TESTS := tests/test_compiled.py tests/connection \
+	$(filter-out %/test_handshake.py %/test_origins.py,$(wildcard tests/protocol/test_*.py)) \
 	$(patsubst %,tests/conversation/test_%.py,async_batches configuration handler_errors returns)
 
 # What opens no socket.
