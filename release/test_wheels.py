@@ -20,7 +20,14 @@ MAX_OBJECTS = 2_000_000
 def run(*command: str, **environment: str) -> str:
     """Run a program to its end, and return what it printed."""
     done = subprocess.run(
-        command, capture_output=True, text=True, check=False, timeout=600, env=os.environ | environment
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+        # Not where the sources are, which Python would take instead of what is installed.
+        cwd=Path(command[0]).parent,
+        env=os.environ | environment,
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     return done.stdout
