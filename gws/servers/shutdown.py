@@ -140,8 +140,11 @@ def _abandon() -> None:
     global _installed
     for server in _servers:
         server.stop_accepting()
-        # While this process has it, no other one can listen there, and who connects is let in and never served.
-        _close_at_once(server.socket.detach())
+        # A server that does not listen yet, or no more, has no socket.
+        listener = getattr(server, "socket", None)
+        if listener is not None and listener.fileno() >= 0:
+            # While this process has it, no other one can listen there, and who connects is let in and never served.
+            _close_at_once(listener.detach())
     for connection in _live:
         connection.abandon()
     registry.clear()

@@ -11,7 +11,7 @@ import pytest
 
 from ..conftest import StartServer
 from ..support.harness import WAYS, Server
-from ..support.program import wait_for
+from ..support.program import python, wait_for
 from ..support.raw_client import RawClient
 
 SOURCE = """
@@ -148,6 +148,23 @@ def test_a_child_that_stays_does_not_keep_the_address(start_server: StartServer)
         socket.create_server((host, int(port))).close()
     finally:
         os.kill(child, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("what", ["", "server.start()", "server.start(); server.stop()"])
+def test_a_fork_before_and_after_the_server_listens_leaves_everything_too(what: str) -> None:
+    program = f"""
+    from gevent import monkey; monkey.patch_all()
+    import os, gws
+    from gws.servers import shutdown
+    from gws.servers.pywsgi import UpgradeServer
+    server = UpgradeServer(("127.0.0.1", 0), gws.App("app"), log=None)
+    {what}
+    if not os.fork():
+        print(len(shutdown._servers), flush=True)
+        os._exit(0)
+    os.wait()
+    """
+    assert python(program) == "0\n"
 
 
 def is_running(pid: int) -> bool:
