@@ -5,7 +5,8 @@ this module, and their messages pay nothing for it. A line is as `websockets` wr
 
     192.0.2.7:51234 < TEXT 'hello' [5 bytes]
     192.0.2.7:51234 > TEXT 'hello' [5 bytes]
-    192.0.2.7:51234 = CLOSING: OURS 1000
+    192.0.2.7:51234 = OPEN: OURS 1000
+    192.0.2.7:51234 = CLOSING
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class TracedSocket:
         self._socket = socket
         self._peer = _name_of(socket)
         self._in = FrameLog(f"{self._peer} <")
-        self._out = FrameLog(f"{self._peer} >")
+        self._out = FrameLog(f"{self._peer} >", has_head=True)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._socket, name)
@@ -72,10 +73,12 @@ class FrameLog:
 
     Args:
         prefix: of each line.
+        has_head: whether the head of the 101 may come first. A client's bytes never are one: it would have no bound.
     """
 
-    def __init__(self, prefix: str) -> None:
+    def __init__(self, prefix: str, *, has_head: bool = False) -> None:
         self._prefix = prefix
+        self._has_head = has_head
         self._header = bytearray()
         self._missing = 0
         """Bytes of the payload that have not passed."""
@@ -92,11 +95,12 @@ class FrameLog:
         """Read one byte of a frame's header, or of the head of the 101."""
         self._header += data[:1]
         header = self._header
-        if header.startswith(b"HTTP/"):
+        if self._has_head and header.startswith(b"HTTP/"):
             if header.endswith(b"\r\n\r\n"):
+                self._has_head = False
                 logger.debug("%s %s", self._prefix, printable(header.split(b"\r\n")[0].decode("latin-1")))
                 header.clear()
-        elif header != b"HTTP/"[: len(header)] and len(header) == _header_size(header):
+        elif not (self._has_head and b"HTTP/".startswith(header)) and len(header) == _header_size(header):
             self._missing = _payload_size(header)
             if not self._missing:
                 self._log()

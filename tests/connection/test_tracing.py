@@ -53,7 +53,7 @@ def test_frames_are_read_however_they_are_cut(
     caplog: pytest.LogCaptureFixture, frames: list[tuple[bytes, str | None]], size: int
 ) -> None:
     caplog.set_level(logging.DEBUG, "gws.connection")
-    log = FrameLog("<" if frames is CLIENTS else ">")
+    log = FrameLog("<") if frames is CLIENTS else FrameLog(">", has_head=True)
     data = b"".join(frame for frame, _ in frames)
     for start in range(0, len(data), size):
         log.feed(data[start : start + size])
@@ -61,6 +61,12 @@ def test_frames_are_read_however_they_are_cut(
     assert len(said) == len(frames)
     for line, (_, expected) in zip(said, frames, strict=True):
         assert expected is None or line == expected
+
+
+def test_a_client_that_speaks_http_is_kept_no_longer_than_a_frame() -> None:
+    log = FrameLog("<")
+    log.feed(b"HTTP/" * 100_000)
+    assert len(log._header) <= 14
 
 
 def test_bytes_that_are_no_frames_raise_nothing(caplog: pytest.LogCaptureFixture) -> None:
