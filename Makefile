@@ -3,6 +3,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
+OLDEST ?= python3.10
 CHROMIUM := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 NGINX := $(shell PATH="$$PATH:/usr/sbin" command -v nginx)
 NPM := $(shell command -v npm)
@@ -22,12 +23,13 @@ COMPILED_TESTS := tests/test_compiled.py tests/connection \
 # What opens no socket.
 QUICK_TESTS := tests/test_layers.py tests/test_metrics.py tests/test_settings.py tests/protocol tests/hub \
 	$(patsubst %,tests/cluster/test_%.py,envelope ids registry sequences) \
-	$(patsubst %,tests/conversation/test_%.py,handlers query_params)
+	$(patsubst %,tests/conversation/test_%.py,handlers query_params) \
+	$(patsubst %,tests/connection/test_%.py,keepalive_rule outbox states)
 
 # `make test T=rooms` runs the tests with that in their name or in that of their file.
 T :=
 
-.PHONY: run check format test lint types pytest compiled outages coverage browser nginx node compiler bench bench-quick bench-fan-out compliance \
+.PHONY: run check format test lint types pytest compiled oldest outages coverage browser nginx node compiler bench bench-quick bench-fan-out compliance \
 	fuzz package clean
 
 run: $(VENV)/.installed
@@ -63,6 +65,10 @@ compiled: $(VENV)/.installed-for-tests
 	@if $(BIN)/python -c "import gws; exit(not gws.is_compiled)"; \
 	then GWS_PURE_PYTHON= $(PYTEST) $(COMPILED_TESTS); \
 	else echo "The compiled modules are not tested: to build them takes a C compiler and Python's headers."; fi
+
+# The samples of README.md and docs, each as it stands, on the oldest Python that gws runs on.
+oldest:
+	$(MAKE) test T=test_docs PYTHON=$(OLDEST) VENV=.venv/oldest
 
 # Valkey is killed under idle workers, a hundred times.
 outages: $(VENV)/.installed-for-tests

@@ -77,7 +77,7 @@ class Registry:
         if room is None:
             return self._endpoints.get(endpoint, {}).copy()
         members = self._rooms.get((endpoint, room), {}).copy()
-        return {key: member for key, member in members.items() if not member.is_hidden}
+        return {key: member for key, member in members.items() if member.is_reachable}
 
     def send_to(self, endpoint: Hashable, connection_id: object, frame: bytes) -> bool:
         """Queue a frame for one connection; False when the endpoint has none of that id. Any greenlet, any thread."""

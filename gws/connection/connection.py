@@ -1,21 +1,24 @@
-"""One WebSocket: its inbox, keepalive, deadlines and close, on top of its transport.
+"""One WebSocket: what is read, how it is kept alive and how it ends, on top of its transport.
 
 The hub's callbacks parse what comes and answer control frames; data messages wait in the inbox for the connection's
-own greenlet, which takes them in batches with `receive` and is switched to by nobody but this connection.
+own greenlet, which takes them in batches with `receive`. `states` lists all that ends a connection.
+
+Longer than other modules: reading and every way to end set the same fields, and two classes more would cost each idle
+connection as much as they would make shorter.
 """
 
 from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from time import monotonic
 from typing import Any, Final
 
 import gevent
 
 from ..errors import ProtocolError
-from ..hub.io import TURN, hub_callback
+from ..hub.io import hub_callback
 from ..hub.timers import Slot
 from ..metrics import counters
 from ..protocol.deflate import Inflater
@@ -28,21 +31,14 @@ from ..protocol.frames import (
     encode_close,
     encode_frame,
 )
-from ..protocol.messages import LEAST_SIZE, Message, MessageReader
+from ..protocol.messages import Message, MessageReader
 from ..settings import Settings
+from .inbox import MAX_INBOX_MESSAGES, MAX_INBOX_SIZE, Inbox
+from .keepalive import Keepalive, Verdict
 from .states import CLOSED, CLOSING, FAILED, LOST, OPEN, OURS, PEER, Ending
 from .tracing import TracedSocket
 from .transport import HIGH_WATER, SMALL_READ, Transport
 
-BATCH_SIZE: Final = 256
-"""Messages that a greenlet handles, at the most, before the other connections have their turn."""
-LONGEST_STRIDE: Final = 8
-"""Messages between two looks at the clock."""
-MAX_INBOX_SIZE: Final = 1024 * 1024
-"""Bytes of memory that messages take which wait for a handler that is busy; the one that exceeds it is the last. Then
-reading stops, and TCP holds the peer back."""
-MAX_INBOX_MESSAGES: Final = MAX_INBOX_SIZE // LEAST_SIZE
-"""How many these may be if they are short, and not weighed."""
 LINGER: Final = 1.0
 """Seconds to read on after a failed connection's FIN: closing over unread bytes would send a reset, and the peer
 would lose the Close frame that tells it why."""
@@ -62,59 +58,45 @@ class Connection(Transport):
     """
 
     __slots__ = (
-        "_greenlet",
         "_has_read",
-        "_has_turn",
         "_heard",
-        "_inbox",
+        "_keepalive",
         "_late_pong",
-        "_next_ping",
         "_on_ending",
         "_peer_closed",
         "_reader",
         "_slot",
         "_timer",
-        "_turn_ends",
-        "_unanswered_since",
-        "_waiting",
         "close_code",
         "close_reason",
         "ending",
-        "is_hidden",
+        "inbox",
+        "is_reachable",
     )
 
     def __init__(self, settings: Settings, on_ending: Callable[[], object]) -> None:
         super().__init__(settings)
+        self.inbox = Inbox(self.io)
         self.ending: Ending | None = None
         self.close_code: int | None = None
         self.close_reason: str | None = None
-        self.is_hidden = True
-        """Whether nobody else reaches the connection, be it in rooms: its connect handler has not finished, or it is
-        over."""
+        self.is_reachable = False
+        """Whether others may send to it: from `admit` until it begins to end."""
         self._on_ending = on_ending
-        self._inbox: list[Message] = []
         self._reader: MessageReader | None = None
-        self._greenlet: Any = None
-        self._waiting = False
-        """Whether the greenlet waits in `receive` for messages or the end, and may be switched to."""
-        self._has_turn = True
-        """Whether it does not wait for its turn."""
-        self._turn_ends = 0.0
         self._peer_closed = False
-        """Whether nothing more is to be had from the peer: its Close, or nonsense, has come."""
+        """Whether nothing more can come from the peer: its Close, or a violation of the protocol, has come."""
         self._late_pong: bytes | None = None
         """The answer to the last ping of a peer that is behind."""
         self._heard = False
         """Whether the peer has sent anything since the keepalive last looked."""
         self._has_read = False
         """Whether the peer has made room for more since then."""
-        self._next_ping = 0.0
-        self._unanswered_since: float | None = None
-        """When the first ping was sent that nothing has come after."""
-        self._timer: Any = None
-        """Of the end, once that has begun."""
+        self._keepalive: Keepalive | None = None
         self._slot: Slot | None = None
         """With those whose keepalive is due at about the same time."""
+        self._timer: Any = None
+        """Of the end, once that has begun."""
 
     def open(self, socket: Any, head: bytes, received: bytes) -> None:
         """Send the 101 with what is queued behind it, and begin to read.
@@ -128,7 +110,7 @@ class Connection(Transport):
         self._socket = socket
         try:
             reader = self._reader = MessageReader(
-                self._inbox,
+                self.inbox.messages,
                 self._answer_ping,
                 max_message_size=self._settings.max_message_size,
                 inflater=self._new_inflater(),
@@ -137,8 +119,7 @@ class Connection(Transport):
             if self.ending is not None:
                 reader.discard()
             if head:
-                self._outbox.insert(0, head)
-                self.outbox_size += len(head)
+                self.outbox.queue_first(head)
             self._start_keepalive()
             self._attach()
             if received:
@@ -153,17 +134,21 @@ class Connection(Transport):
         """For compressed messages, if they were agreed on."""
         return None
 
-    def adopt(self) -> None:
-        """Make the calling greenlet the connection's own, the one that receives and finishes."""
-        self._greenlet = gevent.getcurrent()
-        self._waiting = False
+    def admit(self) -> bool:
+        """Let others send to the connection, once its connect handler has finished; False if it is over by then."""
+        self.is_reachable = self.ending is None
+        return self.is_reachable
+
+    @property
+    def is_joining(self) -> bool:
+        """Whether its connect handler runs: only that sends to it."""
+        return not self.is_reachable and self.ending is None
 
     def rest_in(self, greenlet: Any) -> None:
-        """Have a greenlet, which has not begun and calls `adopt`, wait for the first message or the end."""
-        self._greenlet = greenlet
-        self._waiting = True
-        if self._inbox or self.ending is not None:
-            self.io.loop.run_callback(self._wake)
+        """Have a greenlet, which has not begun, begin with the first message or the end."""
+        self.inbox.rest_in(greenlet)
+        if self.inbox.messages or self.ending is not None:
+            self.io.loop.run_callback(self.inbox.wake)
 
     # Messages in
 
@@ -173,69 +158,16 @@ class Connection(Transport):
         Raises:
             gevent.Timeout, GreenletExit: aimed at the greenlet by somebody else; the connection is as it was.
         """
-        inbox = self._inbox
-        if inbox or self._paused:
-            self._let_others_run()
-            if not inbox:
+        inbox = self.inbox
+        if inbox.messages or self._paused:
+            inbox.wait_turn()
+            if not inbox.messages:
                 self._read_on()
-        while not inbox and self.ending is None:
+        while not inbox.messages and self.ending is None:
             if self._reader is not None:
                 self._reader.space = MAX_INBOX_SIZE
-            self._wait()
-        batch = inbox[:BATCH_SIZE]
-        if len(inbox) > BATCH_SIZE:
-            del inbox[:BATCH_SIZE]
-        else:
-            inbox.clear()
-        return batch
-
-    def next_look(self, handled: int) -> int:
-        """After how many messages of a turn to look at the clock again; 0 when the turn is over.
-
-        Args:
-            handled: how many there were so far. The first one starts the clock: a look takes 40 ns, and is measurable
-                at every message of a burst.
-        """
-        now = monotonic()
-        if handled == 1:
-            self._turn_ends = now + TURN
-        elif now > self._turn_ends:
-            return 0
-        return handled + min(3 * handled, LONGEST_STRIDE)
-
-    def put_back(self, messages: Iterable[Message]) -> None:
-        """Have `receive` return these first, which it has returned before. Own greenlet."""
-        self._inbox[:0] = messages
-
-    def take_turn(self) -> None:
-        """Switch to the greenlet, which has waited for its turn. In the hub only."""
-        self._has_turn = True
-        self._greenlet.switch()
-
-    def _let_others_run(self) -> None:
-        """In the middle of a burst: wait with the others that have more to do."""
-        self._has_turn = False
-        self.io.wait_turn(self)
-        try:
-            while not self._has_turn:
-                self.io.switch_to_hub()
-        finally:
-            if not self._has_turn:
-                self._has_turn = True
-                self.io.drop_turn(self)
-
-    def _wait(self) -> None:
-        # Whoever else switches here only makes `receive` look again.
-        self._waiting = True
-        try:
-            self.io.switch_to_hub()
-        finally:
-            self._waiting = False
-
-    def _wake(self) -> None:
-        """Switch to the greenlet, if it waits in `receive`. In the hub only."""
-        if self._waiting:
-            self._greenlet.switch()
+            inbox.wait()
+        return inbox.take()
 
     def _receive_data(self, data: bytes | memoryview) -> None:
         self._heard = True
@@ -245,20 +177,20 @@ class Connection(Transport):
         try:
             reader.receive_data(data)
         except ProtocolError as error:
-            self._receive_nonsense(error)
+            self._on_protocol_error(error)
         if reader.close is not None:
-            self._receive_close(reader.close)
+            self._on_close_frame(reader.close)
         elif len(data) >= SMALL_READ:
             expected = reader.guess_next()
             self._expected = expected if expected > SMALL_READ else 0
-        if not self._inbox:
+        inbox = self.inbox
+        if not inbox.messages:
             return
         if reader.space <= 0 and self.ending is None:
             # Before the greenlet looks: it goes on with what is unread when it has handled the rest.
             self._pause_reading()
-        if self._waiting:
-            self._greenlet.switch()
-        if self._inbox and len(self._inbox) > MAX_INBOX_MESSAGES and self.ending is None:
+        inbox.wake()
+        if inbox.messages and len(inbox.messages) > MAX_INBOX_MESSAGES and self.ending is None:
             self._pause_reading()
 
     @hub_callback
@@ -271,23 +203,23 @@ class Connection(Transport):
             if reader.unread:
                 self._receive_data(reader.take_unread())
 
-    def _receive_nonsense(self, error: ProtocolError) -> None:
+    def _on_protocol_error(self, error: ProtocolError) -> None:
         self._peer_closed = True
         self._reader = None
         self._end(FAILED, error.code, str(error))
-        self._tell()
+        self._notify()
 
-    def _receive_close(self, close: Close) -> None:
+    def _on_close_frame(self, close: Close) -> None:
         self._peer_closed = True
         self._reader = None
         self._end(PEER, close.code, close.reason)
-        self._tell()
+        self._notify()
 
     def _answer_ping(self, pong: bytes) -> None:
         # A pong waits until a peer that is behind has caught up: it is no reason to drop it. "If an endpoint receives
         # a Ping frame and has not yet sent Pong frame(s) in response to previous Ping frame(s), the endpoint MAY elect
         # to send a Pong frame for only the most recently processed Ping frame" (RFC 6455 §5.5.3).
-        if self._blocked and self.outbox_size > HIGH_WATER:
+        if self._blocked and self.outbox.size > HIGH_WATER:
             self._late_pong = pong
         else:
             self.queue(pong)
@@ -295,40 +227,40 @@ class Connection(Transport):
     # Ending
 
     def close(self, code: int, reason: str) -> None:
-        """End in order: the greenlet ends its handler and then calls `finish`. Idempotent."""
-        self._inbox.clear()
+        """End once the greenlet has ended its handler and called `finish`. Idempotent."""
+        self.inbox.messages.clear()
         if self._reader is not None:
             self._reader.discard()
         self._end(OURS, code, reason)
 
     def fail(self, code: int, reason: str) -> None:
-        """End at once, without waiting for the peer's Close; one that ends in order already goes on so."""
+        """End without waiting for the peer's Close; what has begun to end already goes on so."""
         self._end(FAILED, code, reason)
         if self.ending is FAILED:
             self._reader = None
 
-    def crash(self) -> None:
+    def fail_internally(self) -> None:
         """End after a fault of gws itself."""
         counters["callback_errors"] += 1
         self.fail(INTERNAL_ERROR, "internal error")
 
-    def kill(self) -> None:
-        """Say Close and close the socket now, and break off the handler that runs."""
+    def abort(self) -> None:
+        """Close the socket now, behind a Close if the kernel takes one, and kill the greenlet."""
         self._queue_close()
-        self._lose()
-        if self._greenlet is not None:
-            gevent.kill(self._greenlet)
+        self._on_connection_lost()
+        if self.inbox.greenlet is not None:
+            gevent.kill(self.inbox.greenlet)
 
     def finish(self) -> None:
         """Send Close, wait for the peer's or the deadline, FIN. Own greenlet, when nothing is left to say."""
         try:
             self._queue_close()
-            self._start_timer(self._settings.close_timeout, self._on_overdue)
+            self._start_timer(self._settings.close_timeout, self._on_close_timeout)
             self._wait_for(self._is_finished)
             if self.ending is FAILED and self.state is CLOSING:
                 self._shut_down()
                 self._resume_reading()
-                self._start_timer(min(LINGER, self._settings.close_timeout), self._on_overdue)
+                self._start_timer(min(LINGER, self._settings.close_timeout), self._on_close_timeout)
                 self._wait_for(lambda: self.state is CLOSED)
         finally:
             self._release()
@@ -343,12 +275,13 @@ class Connection(Transport):
     def _is_finished(self) -> bool:
         if self.state is CLOSED:
             return True
-        return not self.outbox_size and (self._peer_closed or self.ending is not OURS)
+        return not self.outbox.size and (self._peer_closed or self.ending is not OURS)
 
     def _end(self, ending: Ending, code: int, reason: str) -> None:
         if self.ending is not None:
             return
         self.ending = ending
+        self.is_reachable = False
         self.close_code = code
         self.close_reason = reason
         if isinstance(self._socket, TracedSocket):
@@ -359,37 +292,36 @@ class Connection(Transport):
             self._read_on()
         elif self.state is OPEN:
             # A handler that goes on holds the Close back no longer than this.
-            self._start_timer(self._settings.close_timeout, self._on_overdue)
-        self.io.loop.run_callback(self._wake)
+            self._start_timer(self._settings.close_timeout, self._on_close_timeout)
+        self.io.loop.run_callback(self.inbox.wake)
 
     def _queue_close(self) -> None:
         """Queue the Close frame; nothing goes out behind it."""
         if self.state is OPEN and self.close_code is not None:
             frame = encode_close(Close(self.close_code, self.close_reason or ""))
             self._enter(CLOSING)
-            self._outbox.append(frame)
-            self.outbox_size += len(frame)
+            self.outbox.queue_last(frame)
             self._send()
 
     @hub_callback
-    def _on_overdue(self) -> None:
+    def _on_close_timeout(self) -> None:
         self._queue_close()
         self._release()
 
-    def _end_lost(self) -> None:
+    def _on_connection_lost(self) -> None:
+        self._release()
         self._end(LOST, ABNORMAL, "")
 
-    def end_slow(self) -> None:
+    def drop_slow_consumer(self) -> None:
         if self.ending is None:
             counters["slow_consumers"] += 1
-        self._outbox.clear()
-        self.outbox_size = len(self._unsent or b"")
+        self.outbox.drop_queued()
         self.fail(POLICY_VIOLATION, "slow consumer")
         self._queue_close()
 
-    def abandon(self) -> None:
+    def forget_after_fork(self) -> None:
         """Leave the peer to the process that this one was forked from, where nothing has ended: nobody is told."""
-        self._inbox.clear()
+        self.inbox.messages.clear()
         self._changed = None
         self._release()
 
@@ -403,8 +335,8 @@ class Connection(Transport):
     def _start_keepalive(self) -> None:
         interval = self._settings.ping_interval
         if interval is not None and interval < math.inf:
-            self._next_ping = monotonic() + interval
-            self._keep_alive_at(self._next_ping)
+            self._keepalive = Keepalive(interval, self._settings.ping_timeout, monotonic())
+            self._keep_alive_at(self._keepalive.due)
 
     def _keep_alive_at(self, when: float) -> None:
         settings = self._settings
@@ -413,31 +345,25 @@ class Connection(Transport):
 
     @hub_callback
     def keep_alive(self) -> None:
-        """Send the ping that is due, and give up a peer that has left one unanswered for too long."""
+        """Look at the peer: send the ping that is due, or give it up."""
+        assert self._keepalive is not None
         now = monotonic()
-        timeout = self._settings.ping_timeout
-        # Who is behind shows life by reading, not by what it sends.
-        behind = self.outbox_size > HIGH_WATER
-        if self._has_read or self._paused or (self._heard and not behind):
-            self._unanswered_since = None
+        behind = self.outbox.size > HIGH_WATER
+        verdict = self._keepalive.look(
+            now, heard=self._heard, has_read=self._has_read or self._paused, behind=behind
+        )
         self._has_read = self._heard = False
-        if self._unanswered_since is not None and now >= self._unanswered_since + timeout:
-            self._give_up(behind)
+        if verdict is Verdict.GIVE_UP:
+            self._on_ping_timeout(behind)
             return
-        if now >= self._next_ping:
-            self._next_ping = now + (self._settings.ping_interval or timeout)
-            self._unanswered_since = self._unanswered_since or now
-            if not behind:
-                self.queue(_PING)
-        due = self._next_ping
-        if self._unanswered_since is not None:
-            due = min(due, self._unanswered_since + timeout)
+        if verdict is Verdict.PING:
+            self.queue(_PING)
         if self.ending is None:
-            self._keep_alive_at(max(due, now + 0.001))
+            self._keep_alive_at(max(self._keepalive.due, now + 0.001))
 
-    def _give_up(self, behind: bool) -> None:
+    def _on_ping_timeout(self, behind: bool) -> None:
         if behind:
-            self.end_slow()
+            self.drop_slow_consumer()
             return
         counters["keepalive_timeouts"] += 1
         self._release()
@@ -447,7 +373,7 @@ class Connection(Transport):
         self._has_read = True
         super()._on_writable()
 
-    def _caught_up(self) -> None:
+    def _on_caught_up(self) -> None:
         if self._late_pong is not None:
             pong, self._late_pong = self._late_pong, None
             self.queue(pong)

@@ -1,15 +1,14 @@
 cimport cython
 
+from gws.connection.outbox cimport Outbox
 from gws.hub.io cimport HubIO
 
 
 cdef class Transport:
     cdef public HubIO io
     cdef public object state
-    cdef public Py_ssize_t outbox_size
+    cdef public Outbox outbox
     cdef public object _settings
-    cdef list _outbox
-    cdef object _unsent
     cdef bint _dirty
     cdef bint _blocked
     cdef bint _paused
@@ -21,7 +20,8 @@ cdef class Transport:
     cdef object _write_watcher
 
     cpdef _receive_data(self, data)
+    @cython.locals(outbox=Outbox)
     cpdef bint queue(self, bytes frame) except? False
     cpdef flush(self)
-    @cython.locals(size=Py_ssize_t, sent=Py_ssize_t, outbox=list)
+    @cython.locals(count=Py_ssize_t, outbox=Outbox)
     cdef _send(self)

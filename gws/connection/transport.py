@@ -1,7 +1,7 @@
 """One socket on the hub: bytes in and bytes out, without ever waiting.
 
-A read watcher stays on for as long as its bytes are wanted. Everything that leaves goes through one queue, the
-outbox, and one function, `_send`; what the kernel does not take waits for a write watcher.
+A read watcher stays on for as long as its bytes are wanted. Everything that leaves goes through the outbox, and one
+function, `_send`; what the kernel does not take waits for a write watcher.
 """
 
 from __future__ import annotations
@@ -9,19 +9,17 @@ from __future__ import annotations
 import contextlib
 import logging
 import ssl
-from collections.abc import Callable
 from socket import AF_UNIX, IPPROTO_TCP, SHUT_WR, TCP_NODELAY
 from typing import Any, Final
 
-import gevent
 from gevent.event import Event
 from gevent.ssl import SSLSocket
 
-from ..errors import WouldBlockError
 from ..hub.io import get_hub_io, hub_callback, report_fault
 from ..settings import Settings
 from . import tracing
-from .states import CLOSED, CONNECTING, OPEN, State
+from .outbox import Outbox
+from .states import CLOSED, HANDSHAKE, NEXT, OPEN, State
 
 HIGH_WATER: Final = 64 * 1024
 """Bytes in an outbox above which its client is behind, and sending to oneself waits."""
@@ -49,28 +47,22 @@ class Transport:
         "_changed",
         "_dirty",
         "_expected",
-        "_outbox",
         "_paused",
         "_read_watcher",
         "_settings",
         "_socket",
         "_tls",
-        "_unsent",
         "_write_watcher",
         "io",
-        "outbox_size",
+        "outbox",
         "state",
     )
 
     def __init__(self, settings: Settings) -> None:
         self.io = get_hub_io()
-        self.state = CONNECTING
-        self.outbox_size = 0
-        """Bytes that wait to be sent."""
+        self.state = HANDSHAKE
+        self.outbox = Outbox()
         self._settings = settings
-        self._outbox: list[bytes] = []
-        self._unsent: memoryview | None = None
-        """What the kernel did not take of the last send; goes out before the outbox."""
         self._dirty = True
         """Whether somebody is going to flush: until there is a socket, `_attach` will."""
         self._blocked = False
@@ -93,19 +85,19 @@ class Transport:
         """Bytes have come from the peer."""
         raise NotImplementedError
 
-    def _caught_up(self) -> None:
+    def _on_caught_up(self) -> None:
         """Go on when the kernel has taken everything, after a time in which it took nothing."""
         raise NotImplementedError
 
-    def _end_lost(self) -> None:
-        """End because the peer is gone, with the socket closed already."""
+    def _on_connection_lost(self) -> None:
+        """End because the peer is gone."""
         raise NotImplementedError
 
-    def end_slow(self) -> None:
+    def drop_slow_consumer(self) -> None:
         """End because the peer does not read: more than `max_outbox_size` waits for it."""
         raise NotImplementedError
 
-    def crash(self) -> None:
+    def fail_internally(self) -> None:
         """End after a fault of gws itself."""
         raise NotImplementedError
 
@@ -117,13 +109,13 @@ class Transport:
         A peer with more than `max_outbox_size` waiting does not read: it is dropped, and nobody else notices.
         """
         state = self.state
-        if state is not OPEN and state is not CONNECTING:
+        if state is not OPEN and state is not HANDSHAKE:
             return False
-        if self.outbox_size > HIGH_WATER and not self._make_room():
+        outbox = self.outbox
+        if outbox.size > HIGH_WATER and not self._make_room():
             return False
-        self._outbox.append(frame)
-        self.outbox_size += len(frame)
-        if self.outbox_size >= FLUSH_SIZE and self.io.send_space >= 0:
+        outbox.queue_last(frame)
+        if outbox.size >= FLUSH_SIZE and self.io.send_space >= 0:
             if self._socket is not None and not self._blocked:
                 self._send()
         elif not self._dirty:
@@ -134,29 +126,14 @@ class Transport:
     def flush(self) -> None:
         """Send what is queued, as far as the kernel takes it."""
         self._dirty = False
-        if self._outbox and not self._blocked:
+        if self.outbox.size and not self._blocked:
             self._send()
-
-    def drain(self) -> None:
-        """Wait while the peer is behind, for as long as it reads. Any greenlet; another thread does not wait.
-
-        Raises:
-            WouldBlockError: the caller is a coroutine or a callback of the hub, which may not wait.
-        """
-        while self.io.is_current() and self.is_behind():
-            if not self.io.may_wait():
-                raise WouldBlockError(
-                    "the client reads slower than this coroutine sends: "
-                    "write `await ws.async_send(...)` or `await ws.async_send_to(...)`, which wait for it"
-                )
-            if not self._wait_until(self._sees_progress(), self.stall_timeout):
-                self.end_slow()
 
     def is_behind(self) -> bool:
         """Return whether more than the high-water mark waits, the kernel having taken what it would."""
-        if self.outbox_size > HIGH_WATER and self.state is OPEN:
+        if self.outbox.size > HIGH_WATER and self.state is OPEN:
             self._send()
-        return self.outbox_size > HIGH_WATER and self.state is OPEN
+        return self.outbox.size > HIGH_WATER and self.state is OPEN
 
     def changed(self) -> Event:
         """Return an event that is set when the kernel takes more, or the connection's state changes."""
@@ -166,44 +143,33 @@ class Transport:
 
     def _make_room(self) -> bool:
         """Send once more, though the kernel took nothing, before an outbox is full; give the peer up if it stays so."""
-        if self._socket is not None and self.outbox_size > self._settings.max_outbox_size:
+        if self._socket is not None and self.outbox.size > self._settings.max_outbox_size:
             self._send()
-        if self.outbox_size > self._settings.max_outbox_size:
-            self.end_slow()
+        if self.outbox.size > self._settings.max_outbox_size:
+            self.drop_slow_consumer()
             return False
         return self.state is not CLOSED
 
     def _send(self) -> None:
         """Send until the kernel takes no more. The one place that writes to the socket."""
-        outbox = self._outbox
-        data: bytes | memoryview
-        while self._unsent is not None or outbox:
-            if self._unsent is not None:
-                data = self._unsent
-                self._unsent = None
-            elif len(outbox) == 1:
-                data = outbox.pop()
-            else:
-                data = b"".join(outbox)
-                outbox.clear()
-            size = len(data)
+        outbox = self.outbox
+        while outbox.size:
+            data = outbox.take()
             try:
-                sent = self._socket.send(data)
+                count = self._socket.send(data)
             except _WOULD_BLOCK:
-                sent = 0
+                count = 0
             except OSError:
-                self._lose()
+                self._on_connection_lost()
                 return
-            self.outbox_size -= sent
-            self.io.send_space -= sent
-            if sent < size:
-                self._unsent = memoryview(data)[sent:]
+            self.io.send_space -= count
+            if not outbox.sent(data, count):
                 self._watch_for_room()
                 return
         if self._blocked:
             self._blocked = False
             self._write_watcher.stop()
-            self._caught_up()
+            self._on_caught_up()
 
     def _watch_for_room(self) -> None:
         if not self._blocked:
@@ -215,7 +181,7 @@ class Transport:
     @hub_callback
     def _on_writable(self) -> None:
         self._send()
-        self._tell()
+        self._notify()
 
     # Receiving
 
@@ -224,9 +190,8 @@ class Transport:
         socket = self._socket
         if socket.family != AF_UNIX:
             # Else a second small frame waits for the peer's delayed acknowledgement of the first: 40 ms.
-            with contextlib.suppress(
-                OSError
-            ):  # Some systems refuse when the peer is gone; reading will tell.
+            # Some systems refuse when the peer is gone; reading will tell.
+            with contextlib.suppress(OSError):
                 socket.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
         self._tls = isinstance(socket, SSLSocket)
         if tracing.logger.isEnabledFor(logging.DEBUG):
@@ -244,14 +209,14 @@ class Transport:
             if data:
                 self._receive_data(data)
             else:
-                self._lose()
+                self._on_connection_lost()
         except _WOULD_BLOCK:
             return
         except OSError:
-            self._lose()
+            self._on_connection_lost()
         except Exception as error:
             report_fault(error)
-            self.crash()
+            self.fail_internally()
         if self._tls:
             self._look_for_decrypted()
 
@@ -289,11 +254,7 @@ class Transport:
         try:
             self._socket.shutdown(SHUT_WR)
         except OSError:
-            self._lose()
-
-    def _lose(self) -> None:
-        self._release()
-        self._end_lost()
+            self._on_connection_lost()
 
     def _release(self) -> None:
         """Close the socket, its watchers first, and let go of what was queued. Idempotent."""
@@ -306,38 +267,19 @@ class Transport:
                 watcher.close()
         if self._socket is not None:
             self._socket.close()
-        self._socket = self._read_watcher = self._write_watcher = self._unsent = None
-        self._outbox.clear()
-        self.outbox_size = 0
-        self._tell()
+        self._socket = self._read_watcher = self._write_watcher = None
+        self.outbox.clear()
+        self._notify()
 
     def _enter(self, state: State) -> None:
+        if state not in NEXT[self.state]:
+            raise RuntimeError(f"a connection that is {self.state.name} does not become {state.name}")
         self.state = state
         if isinstance(self._socket, tracing.TracedSocket):
             self._socket.note_state(state.name)
 
-    # Waiting
-
-    def _wait_until(self, condition: Callable[[], bool], seconds: float) -> bool:
-        """Wait in a greenlet for a condition, looking at each change; False when the time is over first."""
-        if condition():
-            return True
-        deadline = gevent.Timeout(seconds)
-        try:
-            with deadline:
-                while not condition():
-                    self.changed().wait()
-        except gevent.Timeout as timeout:
-            if timeout is not deadline:
-                raise
-        return condition()
-
-    def _sees_progress(self) -> Callable[[], bool]:
-        before = self.outbox_size
-        return lambda: self.outbox_size != before
-
-    def _tell(self) -> None:
-        """Let those who wait for a change look again."""
+    def _notify(self) -> None:
+        """Have those who wait for a change look again."""
         if self._changed is not None:
             changed, self._changed = self._changed, None
             changed.set()

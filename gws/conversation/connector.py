@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from flask import Request
 from werkzeug.datastructures import Headers, ImmutableMultiDict
@@ -14,6 +14,7 @@ from ..cluster.ids import new_id
 from ..cluster.leaving import leave_all
 from ..cluster.node import Cluster, Endpoint
 from ..cluster.registry import deliver
+from ..connection.backpressure import async_drain, drain
 from ..connection.connection import Connection
 from ..connection.transport import HIGH_WATER
 from ..errors import TooManyRoomsError
@@ -22,9 +23,6 @@ from ..protocol.encoding import Sendable, encode_message
 from ..protocol.frames import check_close
 from ..protocol.messages import Message
 from .query_params import QueryParams
-
-if TYPE_CHECKING:
-    from gevent.event import Event
 
 
 class HasCluster(Endpoint, Protocol):
@@ -51,9 +49,7 @@ class WebSocketConnector:
         "_accept",
         "_connection",
         "_endpoint",
-        "_has_left",
         "_id",
-        "_in_connect",
         "_max_rooms",
         "_query_params",
         "_request",
@@ -85,10 +81,6 @@ class WebSocketConnector:
         self._state: dict[str, Any] | None = None
         self._rooms: set[str] | None = None
         """Those that it has joined; most connections never do."""
-        self._in_connect = True
-        """Whether the connect handler has not finished."""
-        self._has_left = False
-        """Whether it is over, or has never come about, and joins no more."""
 
     def __repr__(self) -> str:
         return f"<WebSocketConnector {self.id} {self._request.path}>"
@@ -220,7 +212,7 @@ class WebSocketConnector:
         queued = self._queue_for(recipient_id, message)
         if queued and recipient_id == self.id:
             self._accept_if_full()
-            self._connection.drain()
+            drain(self._connection)
         return queued
 
     async def async_send_to(self, recipient_id: str, message: Sendable) -> bool:
@@ -234,7 +226,7 @@ class WebSocketConnector:
         queued = self._queue_for(recipient_id, message)
         if queued and recipient_id == self.id:
             self._accept_if_full()
-            await self._drained()
+            await async_drain(self._connection)
         await self._end_burst()
         return queued
 
@@ -254,7 +246,7 @@ class WebSocketConnector:
             message = self._endpoint.to_message(message)
         exclude = () if include_self else (self.id,)
         self._endpoint.cluster.broadcast(self._endpoint, message, room, exclude)
-        if self._in_connect and include_self and (room is None or room in self.rooms):
+        if self._connection.is_joining and include_self and (room is None or room in self.rooms):
             deliver([self._connection], encode_message(message))
             self._accept_if_full()
 
@@ -294,12 +286,12 @@ class WebSocketConnector:
     def _queue_for(self, recipient_id: str, message: Sendable) -> bool:
         if type(message) is not str:
             message = self._endpoint.to_message(message)
-        if recipient_id == self.id and self._in_connect:
+        if recipient_id == self.id and self._connection.is_joining:
             return deliver([self._connection], encode_message(message))
         return self._endpoint.cluster.send_to(self._endpoint, recipient_id, message)
 
     def _join(self, room: str) -> None:
-        if self._has_left:
+        if self._connection.ending is not None:
             return
         if self._rooms is None:
             self._rooms = set()
@@ -319,7 +311,7 @@ class WebSocketConnector:
     def _accept_if_full(self) -> None:
         """Send the 101 when much waits behind it, so that what waits can leave."""
         connection = self._connection
-        if self._in_connect and connection.outbox_size > HIGH_WATER and connection.io.is_current():
+        if connection.is_joining and connection.outbox.size > HIGH_WATER and connection.io.is_current():
             self._accept()
 
     async def _end_burst(self) -> None:
@@ -331,47 +323,13 @@ class WebSocketConnector:
                 if io.count_unflushed():
                     await asyncio.sleep(1e-6)
 
-    async def _drained(self) -> None:
-        connection = self._connection
-        while connection.io.is_current() and connection.is_behind():
-            before = connection.outbox_size
-            while connection.outbox_size == before:
-                # Taken before anything else runs: whoever changes it tells only those who are there.
-                changed = connection.changed()
-                try:
-                    await asyncio.wait_for(_wait_in_loop(changed), connection.stall_timeout)
-                except asyncio.TimeoutError:
-                    connection.end_slow()
-
 
 def leave_rooms(ws: WebSocketConnector) -> None:
-    """Hide a connection that is over, or has never come about: nobody reaches it by a room any more. In the hub."""
-    ws._has_left = ws._connection.is_hidden = True
+    """Take a connection that is over out of its rooms. In the hub."""
     rooms, ws._rooms = ws._rooms, None
     if rooms:
         cluster, endpoint, connection_id = ws._endpoint.cluster, ws._endpoint, ws.id
         leave_all(ws._connection.io, lambda room: cluster.leave(endpoint, room, connection_id), rooms)
-
-
-def show(ws: WebSocketConnector) -> None:
-    """Let others reach a connection by its rooms, unless it is over: its connect handler has finished. In the hub."""
-    ws._in_connect = False
-    ws._connection.is_hidden = ws._has_left
-
-
-async def _wait_in_loop(event: Event) -> None:
-    """Wait for an event of gevent's on whatever event loop runs."""
-    loop = asyncio.get_running_loop()
-    is_set = asyncio.Event()
-
-    def tell(_: object) -> None:
-        loop.call_soon_threadsafe(is_set.set)
-
-    event.rawlink(tell)
-    try:
-        await is_set.wait()
-    finally:
-        event.unlink(tell)
 
 
 def _require_loop(called: str, instead: str) -> None:

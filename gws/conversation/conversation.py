@@ -16,6 +16,7 @@ from werkzeug.exceptions import HTTPException
 
 from .. import aio
 from ..cluster.registry import registry
+from ..connection.backpressure import drain
 from ..connection.compressed import CompressedConnection
 from ..connection.connection import Connection
 from ..connection.states import FAILED, LOST, OURS
@@ -29,7 +30,7 @@ from ..protocol.origins import check_origin
 from ..servers import shutdown
 from ..servers.upgrade import Upgrade
 from ..settings import Settings
-from .connector import HasCluster, WebSocketConnector, leave_rooms, show
+from .connector import HasCluster, WebSocketConnector, leave_rooms
 from .handlers import Handler, encode_result
 
 logger = logging.getLogger("gws.conversation")
@@ -120,14 +121,13 @@ class Conversation:
             self._connected = self._connect()
         except BaseException:
             shutdown.leave(self._connection)
-            leave_rooms(self._ws)
+            self._connection.abort()
             raise
         finally:
             # Whatever came of it, nothing is left to accept, and the connection is reached by its id or not at all.
             shutdown.has_connected(self._connection)
             self._handshake = None
-            show(self._ws)
-        if self._connected and self._connection.ending is None:
+        if self._connected and self._connection.admit():
             registry.add(self._endpoint, self._ws.id, self._connection)
 
     def _connect(self) -> bool:
@@ -182,7 +182,7 @@ class Conversation:
 
     def run(self) -> None:
         """Handle the messages and the end of the connection, in the greenlet that is to be the connection's."""
-        self._connection.adopt()
+        self._connection.inbox.adopt()
         try:
             with contextlib.nullcontext() if self._per_event else self._context:
                 if not self._per_event:
@@ -302,7 +302,7 @@ class Conversation:
             if handler.is_async and not self._per_event:
                 rest = iter(messages)
                 while self._get_runner().run(self._handle_in_task(handler, rest, next_look)):
-                    connection.drain()
+                    drain(connection)
                 return connection.ending is not OURS
             call = handler.call
             for message in messages:
@@ -317,9 +317,9 @@ class Conversation:
                     return False
                 handled += 1
                 if handled == next_look and handled < len(messages):
-                    next_look = connection.next_look(handled)
+                    next_look = connection.inbox.next_look(handled)
                     if not next_look:
-                        connection.put_back(messages[handled:])
+                        connection.inbox.put_back(messages[handled:])
                         break
         except BaseException as error:
             self._globals.clear()
@@ -346,12 +346,12 @@ class Conversation:
                 self._globals.clear()
             if connection.ending is OURS:
                 return False
-            if connection.outbox_size > HIGH_WATER:
+            if connection.outbox.size > HIGH_WATER:
                 return True
             if handled == next_look:
-                next_look = connection.next_look(handled)
+                next_look = connection.inbox.next_look(handled)
                 if not next_look:
-                    connection.put_back(messages)
+                    connection.inbox.put_back(messages)
         return False
 
     def _get_runner(self) -> aio.Runner:
@@ -373,8 +373,8 @@ class Conversation:
             frame = encode_result(result, self._app.json)
         connection = self._connection
         connection.queue(frame)
-        if connection.outbox_size > HIGH_WATER and self._handshake is None:
-            connection.drain()
+        if connection.outbox.size > HIGH_WATER and self._handshake is None:
+            drain(connection)
 
     def _fail(self, event: str, error: BaseException) -> None:
         self._app.logger.error(

@@ -59,7 +59,7 @@ class CanFlush(Protocol):
     def flush(self) -> None:
         """Send what is queued, without waiting."""
 
-    def crash(self) -> None:
+    def fail_internally(self) -> None:
         """End after a fault of gws itself."""
 
 
@@ -88,7 +88,7 @@ def _guard(connection: CanFlush, function: Callable[..., object], *arguments: ob
         function(*arguments)
     except Exception as error:
         report_fault(error)
-        connection.crash()
+        connection.fail_internally()
 
 
 def report_fault(error: Exception) -> None:
@@ -262,7 +262,7 @@ class HubIO:
                 connection.flush()
             except Exception as error:
                 report_fault(error)
-                connection.crash()
+                connection.fail_internally()
             if self.send_space < 0:
                 self._dirty[:0] = rest
                 self._is_flushing = True

@@ -96,7 +96,7 @@ def close_all() -> None:
     for seconds in (GRACE, LAST_WORDS):
         if _live and not _all_gone.wait(seconds):
             for connection in tuple(_live):
-                connection.io.call(connection.kill)
+                connection.io.call(connection.abort)
             for connection, greenlet in tuple(_connecting.items()):
                 connection.io.call(gevent.kill, greenlet)
     process.end()
@@ -146,7 +146,7 @@ def _abandon() -> None:
             # While this process has it, no other one can listen there, and who connects is let in and never served.
             _close_at_once(listener.detach())
     for connection in _live:
-        connection.abandon()
+        connection.forget_after_fork()
     registry.clear()
     _servers.clear()
     _live.clear()

@@ -116,7 +116,7 @@ class Member:
         near, self._far = socket.socketpair()
         near.setblocking(False)
         self.connection = Connection(Settings(ping_interval=None), self._leave)
-        self.connection.is_hidden = False
+        self.connection.admit()
         self.connection.open(near, b"", b"")
         self._received = self._far.makefile("rb")
         registry.add(place, self.id, self.connection)
@@ -140,7 +140,7 @@ class Member:
 
     def close(self) -> None:
         """Be gone."""
-        self.connection.kill()
+        self.connection.abort()
         self._received.close()
         self._far.close()
 

@@ -702,10 +702,10 @@ def end(id, room):
     from gws.cluster.registry import registry
     ws = members[id]
     ws.close(4000, "enough")
-    heard = ws._connection.outbox_size
+    heard = ws._connection.outbox.size
     chat.broadcast("too late", room=room)
     return {"rooms": len(ws.rooms), "count": chat.count(room), "left": len(registry._rooms),
-            "queued": ws._connection.outbox_size - heard}
+            "queued": ws._connection.outbox.size - heard}
 """
 
 

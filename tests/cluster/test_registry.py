@@ -18,7 +18,7 @@ def connection() -> Connection:
 
 def sizes(*connections: Connection) -> list[int]:
     """Bytes that wait for each."""
-    return [connection.outbox_size for connection in connections]
+    return [connection.outbox.size for connection in connections]
 
 
 def test_a_registry_begins_empty() -> None:

@@ -156,7 +156,7 @@ def from_view(id, what, room):
 
 @app.post("/kill/<id>")
 def kill(id):
-    members[id]._connection.kill()
+    members[id]._connection.abort()
     return ""
 
 @app.post("/churn/<id>")

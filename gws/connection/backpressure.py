@@ -1,0 +1,57 @@
+"""Waiting while a client is behind, for as long as it reads: in a greenlet, and in a coroutine."""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+
+from gevent.event import Event
+
+from ..errors import WouldBlockError
+from .transport import Transport
+
+
+def drain(connection: Transport) -> None:
+    """Wait until the client has caught up, or drop it. Any greenlet; another thread does not wait.
+
+    Raises:
+        WouldBlockError: the caller is a coroutine or a callback of the hub, which may not wait.
+    """
+    while connection.io.is_current() and connection.is_behind():
+        if not connection.io.may_wait():
+            raise WouldBlockError(
+                "the client reads slower than this coroutine sends: "
+                "write `await ws.async_send(...)` or `await ws.async_send_to(...)`, which wait for it"
+            )
+        before, deadline = connection.outbox.size, monotonic() + connection.stall_timeout
+        while connection.outbox.size == before:
+            if not connection.changed().wait(max(deadline - monotonic(), 0)):
+                connection.drop_slow_consumer()
+
+
+async def async_drain(connection: Transport) -> None:
+    """`drain` for coroutines of any event loop."""
+    while connection.io.is_current() and connection.is_behind():
+        before = connection.outbox.size
+        while connection.outbox.size == before:
+            # Taken before anything else runs: whoever changes it tells only those who are there.
+            changed = connection.changed()
+            try:
+                await asyncio.wait_for(_wait_in_loop(changed), connection.stall_timeout)
+            except asyncio.TimeoutError:
+                connection.drop_slow_consumer()
+
+
+async def _wait_in_loop(event: Event) -> None:
+    """Wait for an event of gevent's on whatever event loop runs."""
+    loop = asyncio.get_running_loop()
+    is_set = asyncio.Event()
+
+    def tell(_: object) -> None:
+        loop.call_soon_threadsafe(is_set.set)
+
+    event.rawlink(tell)
+    try:
+        await is_set.wait()
+    finally:
+        event.unlink(tell)
