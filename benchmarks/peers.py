@@ -80,6 +80,8 @@ SERVERS = (
     Server("gws", "gws", "flask gws", GWS, home=Home.CHECKOUT),
     Server("gws-pure", "gws", "flask gws", GWS, home=Home.CHECKOUT, environment={"GWS_PURE_PYTHON": "1"}),
     Server("gws-async", "gws", "flask gws", GWS, ("async",), home=Home.CHECKOUT),
+    Server("gws-teardown", "gws", "flask gws", GWS, ("teardown",), home=Home.CHECKOUT),
+    Server("gws-async-teardown", "gws", "flask gws", GWS, ("async", "teardown"), home=Home.CHECKOUT),
     Server("picows", "picows", "picows uvloop", ("picows", "aiofastnet", "uvloop")),
     Server("websockets", "websockets", "websockets uvloop", ("websockets", "uvloop")),
     Server("websockets-uvloop", "websockets", "websockets uvloop", ("websockets", "uvloop"), ("uvloop",)),

@@ -15,7 +15,7 @@ from .support.program import python
 PACKAGE = Path(__file__).parent.parent / "gws"
 
 FLOORS = (
-    {"printable", "compiled", "metrics"},
+    {"printable", "compiled", "metrics", "forks"},
     {"errors"},
     {"protocol", "aio"},
     {"settings", "hub"},
@@ -63,7 +63,7 @@ MODULES = {name_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
 WITHOUT_IO = [
     name
     for name in MODULES
-    if name.split(".")[0] in {"errors", "metrics", "printable", "protocol", "settings"}
+    if name.split(".")[0] in {"errors", "metrics", "printable", "forks", "protocol", "settings"}
 ]
 
 

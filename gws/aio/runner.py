@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import builtins
-import os
 import sys
 import types
 import weakref
@@ -25,6 +24,7 @@ from gevent.exceptions import BlockingSwitchOutError
 from gevent.hub import Waiter
 
 from ..errors import WouldBlockError
+from ..forks import Step, after_fork
 from .loop import HubLoop, NextStep
 
 T = TypeVar("T")
@@ -230,6 +230,7 @@ _loops: weakref.WeakSet[HubLoop] = weakref.WeakSet()
 _abandoned: list[HubLoop] = []
 
 
+@after_fork(Step.LOOPS)
 def _abandon_loops() -> None:
     """Leaves the parent's loops alone, in a forked child: the next `get_loop` makes a new one."""
     for loop in list(_loops):
@@ -237,6 +238,3 @@ def _abandon_loops() -> None:
         del loop.hub.asyncio_loop
     _abandoned.extend(_loops)
     _loops.clear()
-
-
-os.register_at_fork(after_in_child=_abandon_loops)

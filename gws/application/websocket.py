@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import os
 import re
 import weakref
 from collections.abc import Callable, Collection
@@ -17,19 +16,20 @@ from flask.sansio.blueprints import BlueprintSetupState
 
 from .. import aio
 from ..backplane import urls
-from ..cluster import names, process
-from ..cluster.node import Cluster
+from ..cluster import names
+from ..cluster.cluster import Cluster
+from ..cluster.endpoint import Endpoint
+from ..cluster.process import Phase, process
 from ..conversation.conversation import Conversation
 from ..conversation.handlers import Handler, bind
 from ..errors import ConnectRefusedError, HandshakeRefusedError
 from ..hub.threads import get_own_hub
 from ..printable import printable
-from ..protocol.encoding import Sendable, to_message
+from ..protocol.encoding import Sendable
 from ..protocol.frames import check_close
-from ..protocol.messages import Message
 from ..servers import gunicorn_start
 from ..servers.upgrade import find_upgrade
-from ..settings import SettingArguments, Settings, check_arguments, from_config, from_final_config
+from ..settings import SettingArguments, Settings, check_arguments, from_config
 from .refusal import answer, answer_as_view, install
 
 if TYPE_CHECKING:
@@ -59,9 +59,6 @@ class WebSocket:
         TypeError, ValueError: a setting that there is not, or that could not work; a name that the application has
             already; a URL rule with a variable of another framework's, such as "/rooms/:name" or "/rooms/{name}".
         BackplaneError: the URL is none of a backplane, or takes a package that is not installed.
-
-    Attributes:
-        name: what the endpoint is called on all nodes, and by a `Publisher`.
     """
 
     _global_dependencies: ClassVar[dict[str, object]] = {}
@@ -79,8 +76,6 @@ class WebSocket:
             raise TypeError(f"a WebSocket is of a Flask application or a Blueprint, not {app!r}")
         check_arguments(settings)
         _check_rule(endpoint)
-        self._backplane = None if backplane is None else urls.check(backplane)
-        self._cluster: Cluster | None = None
         self.endpoint = endpoint if endpoint.startswith("/") else f"/{endpoint}"
         self.handlers: dict[str, Handler] = {}
         """By event; called as `handler(ws, msg)`."""
@@ -93,7 +88,13 @@ class WebSocket:
         self._variables: Collection[str] | None = None
         """Of the URL rule, once it is registered: a blueprint is given its prefix then."""
         self._given_name = None if name is None else names.check_name(name)
-        self.name = self._given_name or prefix + self.endpoint
+        self._endpoint = Endpoint(
+            self.endpoint,
+            self._given_name or prefix + self.endpoint,
+            self._dumps,
+            None if backplane is None else urls.check(backplane),
+            settings,
+        )
         self._app: Flask | None = None
         install(app)
         view = self.endpoint.replace(".", "%2E")
@@ -103,11 +104,16 @@ class WebSocket:
             self._belong_to(app)
         else:
             app.record(functools.partial(self._register, view))
-        process.declare(self)
+        process.declare(self._endpoint)
         gunicorn_start.await_worker()
 
     def __repr__(self) -> str:
-        return f"<WebSocket {self.endpoint}>"
+        return repr(self._endpoint)
+
+    @property
+    def name(self) -> str:
+        """What the endpoint is called on all nodes, and by a `Publisher`."""
+        return self._endpoint.name
 
     def on(self, event: str) -> Callable[[Function], Function]:
         """Register a handler, `def` or `async def`, for "connect", "message" or "close"; the last one wins.
@@ -150,7 +156,7 @@ class WebSocket:
         Raises:
             TypeError: the message is neither `str`, `bytes`, `dict` nor `list`.
         """
-        return self.cluster.send_to(self, recipient_id, self.to_message(message))
+        return self._cluster().send_to(self._endpoint, recipient_id, self._endpoint.encode(message))
 
     def broadcast(self, message: Sendable, room: str | None = None, exclude: Collection[str] = ()) -> None:
         """Send to every connection, on all nodes. From anywhere: views, greenlets, native threads; never waits.
@@ -164,7 +170,7 @@ class WebSocket:
             TypeError: the message is neither `str`, `bytes`, `dict` nor `list`, the room no `str`, or `exclude` one id.
             ValueError: the room's name is longer than 1 KiB, or too many are to be left out.
         """
-        self.cluster.broadcast(self, self.to_message(message), room, exclude)
+        self._cluster().broadcast(self._endpoint, self._endpoint.encode(message), room, exclude)
 
     def close_connection(
         self, connection_id: str, code: int = 1000, reason: str = "Connection closed"
@@ -177,7 +183,7 @@ class WebSocket:
         Raises:
             TypeError, ValueError: a code or reason that may not be sent (RFC 6455 §7.4).
         """
-        return self.cluster.close_connection(self, connection_id, check_close(code, reason))
+        return self._cluster().close_connection(self._endpoint, connection_id, check_close(code, reason))
 
     def connections(self, room: str | None = None) -> list[str]:
         """Return the ids of the connections, on all nodes. From anywhere but a coroutine; waits a second at most.
@@ -190,7 +196,7 @@ class WebSocket:
             WouldBlockError: in a coroutine, also of the only process, write `await websocket.async_connections()`; a
                 callback of gevent's hub may not wait either.
         """
-        return self.cluster.connections(self, room)
+        return self._cluster().connections(self._endpoint, room)
 
     async def async_connections(self, room: str | None = None) -> list[str]:
         """Return what `connections` does, for coroutines of any event loop.
@@ -198,72 +204,43 @@ class WebSocket:
         Raises:
             TypeError, ValueError: the room's name is none.
         """
-        return await aio.in_greenlet(self.cluster.connections, self, room)
+        return await aio.in_greenlet(self._cluster().connections, self._endpoint, room)
 
     def count(self, room: str | None = None) -> int:
         """How many connections there are; as `connections` otherwise."""
-        return self.cluster.count(self, room)
+        return self._cluster().count(self._endpoint, room)
 
     async def async_count(self, room: str | None = None) -> int:
         """`count` for coroutines; as `async_connections` otherwise."""
-        return await aio.in_greenlet(self.cluster.count, self, room)
-
-    def to_message(self, value: object) -> Message:
-        """Return what is sent for a value: `dict` and `list` become JSON text, by the application's JSON provider.
-
-        Raises:
-            TypeError: it is nothing that can be sent.
-        """
-        return to_message(value, (flask if self._app is None else self._app).json.dumps)
+        return await aio.in_greenlet(self._cluster().count, self._endpoint, room)
 
     @property
     def is_ready(self) -> bool:
         """Whether the other nodes hear this one, and it hears them; for `/readyz`."""
-        return self.cluster.is_ready
+        return self._cluster().is_ready
 
-    @property
-    def cluster(self) -> Cluster:
-        """What carries the endpoint's messages.
+    def _cluster(self) -> Cluster:
+        """Return what carries the endpoint's messages.
 
         Raises:
             BackplaneError: the configured URL is none of a backplane.
         """
-        if self._cluster is None or not process.has_begun():
-            if has_request_context() and get_own_hub() is not None:
-                # The first one, of a server that has not said so itself.
-                process.begin(bool(request.environ.get("wsgi.multiprocess")))
-            self._cluster = process.cluster_of(self)
-        return self._cluster
+        if process.phase is Phase.IDLE and has_request_context() and get_own_hub() is not None:
+            # The first one, of a server that has not said so itself.
+            process.start(bool(request.environ.get("wsgi.multiprocess")))
+        return process.cluster_of(self._endpoint)
 
-    @property
-    def backplane_url(self) -> str | None:
-        """The configured URL; None for what suits the server."""
-        config = {} if self._app is None else self._app.config
-        return (
-            self._backplane or config.get("GWS_BACKPLANE_URL") or os.environ.get("GWS_BACKPLANE_URL") or None
-        )
-
-    def check_settings(self) -> None:
-        """Refuse what the application's configuration has become since the endpoint was made.
-
-        Raises:
-            ConfigurationError: it could not work.
-        """
-        if self._app is not None:
-            from_final_config(self._app.config, self._arguments)
-
-    def forget_cluster(self) -> None:
-        """Drop the cached cluster, after a fork or a stop; the next message finds one anew."""
-        self._cluster = None
+    def _dumps(self, value: Any) -> str:
+        return (flask if self._app is None else self._app).json.dumps(value)
 
     def _register(self, view: str, state: BlueprintSetupState) -> None:
         assert isinstance(state.app, Flask)
         self._bind_to(state.app, f"{state.name_prefix}.{state.name}.{view}".lstrip("."))
         if not state.first_registration:
             return
-        if self._cluster is None:
+        if self._endpoint.cluster is None:
             # Else it is in use, in an application that has the blueprint already.
-            self.name = self._given_name or (state.url_prefix or "") + self.endpoint
+            self._endpoint.name = self._given_name or (state.url_prefix or "") + self.endpoint
         self._belong_to(state.app)
 
     def _bind_to(self, app: Flask, view: str) -> None:
@@ -284,16 +261,19 @@ class WebSocket:
 
     def _belong_to(self, app: Flask) -> None:
         from_config(app.config, self._arguments)
-        names.declare(app, self)
+        names.declare(app, self._endpoint)
         self._app = app
+        self._endpoint.config = app.config
 
     def _view(self, **path_params: Any) -> Response:
         try:
             upgrade = find_upgrade(request.environ)
-            names.serve(upgrade.server, request_ctx.app, self)
+            names.serve(upgrade.server, request_ctx.app, self._endpoint)
             # Before anybody is connected, so that nothing is missed.
-            _ = self.cluster
-            conversation = Conversation(self, self.handlers, self._current_settings(), upgrade, path_params)
+            self._cluster()
+            conversation = Conversation(
+                self._endpoint, self.handlers, self._current_settings(), upgrade, path_params
+            )
             conversation.begin()
         except HandshakeRefusedError as refusal:
             logger.warning("%s refuses %s: %s", self, printable(request.remote_addr or "-"), refusal)

@@ -5,17 +5,19 @@ from __future__ import annotations
 import secrets
 import struct
 import uuid
-from collections.abc import Sequence
-from typing import Final, NamedTuple, Protocol
+from collections.abc import Callable
+from typing import Final, NamedTuple
 
 from gevent.event import Event
 
 from ..backplane import channels
 from ..errors import BadEnvelopeError
-from ..hub.io import HubIO
 from ..metrics import counters
 from .envelope import Envelope, Kind
 from .ids import is_of_node
+from .membership import Membership
+from .node import Node
+from .plausible import Rule
 
 ANSWER_TIMEOUT: Final = 1.0
 """Seconds for the others to say who is connected to them; who is later is left out, and counted."""
@@ -28,13 +30,6 @@ _QUESTION = struct.Struct("!QB")
 _ANSWER = struct.Struct("!QQ")
 """The question's number, and how many there are; behind it the bytes of their ids."""
 _ID_SIZE = 16
-
-
-class Publish(Protocol):
-    """Sends an envelope to whoever hears a channel; does not wait."""
-
-    def __call__(self, channel: str, kind: Kind, *, payload: bytes, endpoint: str = "") -> None:
-        """Send it."""
 
 
 class Question:
@@ -79,54 +74,55 @@ class Census:
     """The questions of one node, and its answers to those of others.
 
     Args:
-        publish: as `Cluster` does it.
+        node: this one.
+        membership: who else there is.
+        members_of: returns the ids of the connections here, by the endpoint's name and the room, if it is about one.
     """
 
-    def __init__(self, publish: Publish) -> None:
-        self._publish = publish
+    def __init__(
+        self, node: Node, membership: Membership, members_of: Callable[[str, str | None], list[str]]
+    ) -> None:
+        self._node = node
+        self._membership = membership
+        self._members_of = members_of
         self._questions: dict[int, Question] = {}
+        membership.gone.append(self._forget)
+        node.on(Kind.QUESTION, self._receive_question, all=Rule(has_endpoint=True))
+        node.on(Kind.ANSWER, self._receive_answer, node=Rule())
 
-    def ask(self, io: HubIO, nodes: set[int], endpoint: str, room: str | None, with_ids: bool) -> Question:
-        """Ask these nodes, and wait for their answers, `ANSWER_TIMEOUT` at most. Any greenlet, any thread.
+    def ask(self, endpoint: str, room: str | None, with_ids: bool) -> Question:
+        """Ask the other nodes, and wait for their answers, `ANSWER_TIMEOUT` at most. Any greenlet, any thread.
 
         Args:
-            io: of the hub in which the answers come.
-            nodes: their numbers.
             endpoint: the name of the endpoint that the question is about.
             room: the room, if it is about one.
             with_ids: whether the ids are asked for too.
         """
+        io, nodes = self._node.io, self._membership.alive()
         question = Question(nodes, with_ids)
+        if io is None or not nodes:
+            return question
         number = secrets.randbits(64)
         self._questions[number] = question
         try:
             payload = _QUESTION.pack(number, with_ids) + (b"" if room is None else b"\0" + room.encode())
-            self._publish(channels.ALL, Kind.QUESTION, payload=payload, endpoint=endpoint)
+            self._node.publish(channels.ALL, Kind.QUESTION, payload, endpoint=endpoint)
             if not io.wait(question.answered, ANSWER_TIMEOUT):
                 counters["backplane_unanswered"] += len(question.waits_for)
         finally:
             del self._questions[number]
         return question
 
-    def answer(self, node: int, asked: Asked, members: Sequence[str]) -> None:
-        """Tell another node who is here.
-
-        Args:
-            node: its number.
-            asked: its question.
-            members: the ids of those that are meant.
-        """
+    def _receive_question(self, channel: str, envelope: Envelope) -> None:
+        asked = _parse_question(envelope.payload)
+        members = self._members_of(envelope.endpoint, asked.room)
         payload = _ANSWER.pack(asked.number, len(members))
         if asked.with_ids:
             payload += b"".join(uuid.UUID(member).bytes for member in members)
-        self._publish(channels.of_node(node), Kind.ANSWER, payload=payload)
+        self._node.publish(channels.of_node(envelope.origin), Kind.ANSWER, payload)
 
-    def receive_answer(self, envelope: Envelope) -> None:
-        """Take the answer of another node; one that comes too late, or twice, says nothing.
-
-        Raises:
-            struct.error, BadEnvelopeError: it is none.
-        """
+    def _receive_answer(self, channel: str, envelope: Envelope) -> None:
+        """Take the answer of another node; one that comes too late, or twice, says nothing."""
         number, count = _ANSWER.unpack_from(envelope.payload)
         listed = envelope.payload[_ANSWER.size :]
         ids = [listed[at : at + _ID_SIZE] for at in range(0, len(listed), _ID_SIZE)]
@@ -143,13 +139,12 @@ class Census:
         question.count += count
         question.leave_out(envelope.origin)
 
-    def forget(self, node: int) -> None:
-        """Wait no longer for a node that is gone."""
+    def _forget(self, node: int) -> None:
         for question in tuple(self._questions.values()):
             question.leave_out(node)
 
 
-def parse_question(payload: bytes) -> Asked:
+def _parse_question(payload: bytes) -> Asked:
     """Return what the payload of a question asks for.
 
     Raises:

@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 import secrets
 import uuid
 from typing import Final
+
+from ..forks import Step, after_fork
 
 NODE_BITS: Final = 48
 _RANDOM_HIGH = 12
@@ -17,29 +18,24 @@ _RANDOM_LOW = 62
 _ID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
 
-class _Node:
-    """This process's node number; a forked child draws its own."""
-
-    def __init__(self) -> None:
-        self.draw()
-        os.register_at_fork(after_in_child=self.draw)
-
-    def draw(self) -> None:
-        self.number = secrets.randbits(NODE_BITS)
+_own_node = secrets.randbits(NODE_BITS)
 
 
-_node = _Node()
+@after_fork(Step.IDS)
+def _draw() -> None:
+    global _own_node
+    _own_node = secrets.randbits(NODE_BITS)
 
 
 def own_node() -> int:
-    """Return this process's node number."""
-    return _node.number
+    """Return this process's node number; a forked child has its own."""
+    return _own_node
 
 
 def new_id() -> str:
     """Return a connection id of this process. Any greenlet, any thread."""
     random_high, random_low = divmod(secrets.randbits(_RANDOM_HIGH + _RANDOM_LOW), 1 << _RANDOM_LOW)
-    high = (_node.number << 16) | (0x8 << 12) | random_high
+    high = (_own_node << 16) | (0x8 << 12) | random_high
     low = (0b10 << _RANDOM_LOW) | random_low
     return str(uuid.UUID(int=(high << 64) | low))
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, NamedTuple, Protocol
 
 from ..errors import BackplaneError
+from .endpoint import Endpoint
 
 MAX_SIZE: Final = 1024
 """Bytes of a name in UTF-8, as of a room's."""
@@ -39,23 +40,12 @@ _lasting: weakref.WeakSet[Application] = weakref.WeakSet()
 """Those that were in a conflict, and no garbage."""
 
 
-class Named(Protocol):
-    """An endpoint, as far as its name is concerned."""
-
-    @property
-    def name(self) -> str:
-        """What it is called on all nodes."""
-
-    def __hash__(self) -> int:
-        """As every object."""
-
-
 class Party(NamedTuple):
     """An endpoint of an application, and its name there."""
 
     app: Application
     name: str
-    endpoint: Any
+    endpoint: Endpoint
 
 
 def check_name(name: object) -> str:
@@ -72,7 +62,7 @@ def check_name(name: object) -> str:
     return name if name.startswith("/") else f"/{name}"
 
 
-def declare(app: Application, endpoint: Named) -> None:
+def declare(app: Application, endpoint: Endpoint) -> None:
     """Note that an application has an endpoint.
 
     Raises:
@@ -138,7 +128,7 @@ def check_living(find: Callable[[], Iterable[Party]]) -> None:
         raise BackplaneError(_complaint(*twins))
 
 
-def serve(server: object, app: Application, endpoint: Named) -> None:
+def serve(server: object, app: Application, endpoint: Endpoint) -> None:
     """Note that a WebSocket is opened to an endpoint of an application, by way of a server.
 
     Raises:

@@ -12,7 +12,8 @@ from typing import Any, Final
 from ..backplane import channels
 from ..backplane.urls import EMBEDDED, MEMORY, check
 from ..errors import BackplaneError
-from ..protocol.encoding import Sendable, to_message
+from ..protocol import encoding
+from ..protocol.encoding import Sendable
 from ..protocol.frames import check_close, encode_close_payload
 from .envelope import Envelope, Kind, check_excluded, encode
 from .ids import node_of
@@ -207,11 +208,9 @@ class Publisher:
 
 
 def _message(kind: Kind, message: object, ids: Collection[str] = ()) -> Envelope:
-    sent = to_message(message, json.dumps)
-    is_text = isinstance(sent, str)
-    return Envelope(
-        kind, _NO_ORIGIN, 0, sent.encode() if isinstance(sent, str) else sent, is_text, tuple(ids)
-    )
+    frame = encoding.encode(message, json.dumps)
+    payload = encoding.payload_of(frame)
+    return Envelope(kind, _NO_ORIGIN, 0, payload, encoding.is_text(frame), tuple(ids))
 
 
 def _name_of(endpoint: str) -> str:

@@ -4,36 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from flask import Request
 from werkzeug.datastructures import Headers, ImmutableMultiDict
 
 from ..backplane.channels import check_room
+from ..cluster.endpoint import Endpoint
 from ..cluster.ids import new_id
 from ..cluster.leaving import leave_all
-from ..cluster.node import Cluster, Endpoint
+from ..cluster.process import process
 from ..cluster.registry import deliver
 from ..connection.backpressure import async_drain, drain
 from ..connection.connection import Connection
 from ..connection.transport import HIGH_WATER
 from ..errors import TooManyRoomsError
 from ..metrics import counters
-from ..protocol.encoding import Sendable, encode_message
+from ..protocol.encoding import Sendable
 from ..protocol.frames import check_close
-from ..protocol.messages import Message
 from .query_params import QueryParams
-
-
-class HasCluster(Endpoint, Protocol):
-    """An endpoint, as far as its connections are concerned."""
-
-    @property
-    def cluster(self) -> Cluster:
-        """What carries its messages."""
-
-    def to_message(self, value: object) -> Message:
-        """Return what is sent for a value."""
 
 
 class WebSocketConnector:
@@ -61,7 +50,7 @@ class WebSocketConnector:
 
     def __init__(
         self,
-        endpoint: HasCluster,
+        endpoint: Endpoint,
         connection: Connection,
         request: Request,
         path_params: Mapping[str, Any],
@@ -157,7 +146,7 @@ class WebSocketConnector:
             )
         self._connection.io.call(self._join, room)
         if self._connection.io.may_wait():
-            self._endpoint.cluster.wait_joined(self._endpoint, room)
+            process.cluster_of(self._endpoint).wait_joined(self._endpoint, room)
 
     def leave(self, room: str) -> None:
         """Take the connection out of a room; one that it is not in is no error. Any greenlet, any thread."""
@@ -242,12 +231,11 @@ class WebSocketConnector:
             TypeError: the message is neither `str`, `bytes`, `dict` nor `list`, or the room no `str`.
             ValueError: the room's name is longer than 1 KiB.
         """
-        if type(message) is not str:
-            message = self._endpoint.to_message(message)
+        frame = self._endpoint.encode(message)
         exclude = () if include_self else (self.id,)
-        self._endpoint.cluster.broadcast(self._endpoint, message, room, exclude)
+        process.cluster_of(self._endpoint).broadcast(self._endpoint, frame, room, exclude)
         if self._connection.is_joining and include_self and (room is None or room in self.rooms):
-            deliver([self._connection], encode_message(message))
+            deliver([self._connection], frame)
             self._accept_if_full()
 
     async def async_broadcast(
@@ -284,11 +272,10 @@ class WebSocketConnector:
         return rooms is not None and len(rooms) >= self._max_rooms and room not in rooms
 
     def _queue_for(self, recipient_id: str, message: Sendable) -> bool:
-        if type(message) is not str:
-            message = self._endpoint.to_message(message)
+        frame = self._endpoint.encode(message)
         if recipient_id == self.id and self._connection.is_joining:
-            return deliver([self._connection], encode_message(message))
-        return self._endpoint.cluster.send_to(self._endpoint, recipient_id, message)
+            return deliver([self._connection], frame)
+        return process.cluster_of(self._endpoint).send_to(self._endpoint, recipient_id, frame)
 
     def _join(self, room: str) -> None:
         if self._connection.ending is not None:
@@ -301,12 +288,12 @@ class WebSocketConnector:
             counters["rooms_refused"] += 1
             return
         self._rooms.add(room)
-        self._endpoint.cluster.join(self._endpoint, room, self.id, self._connection)
+        process.cluster_of(self._endpoint).join(self._endpoint, room, self.id, self._connection)
 
     def _leave(self, room: str) -> None:
         if self._rooms and room in self._rooms:
             self._rooms.remove(room)
-            self._endpoint.cluster.leave(self._endpoint, room, self.id)
+            process.cluster_of(self._endpoint).leave(self._endpoint, room, self.id)
 
     def _accept_if_full(self) -> None:
         """Send the 101 when much waits behind it, so that what waits can leave."""
@@ -328,7 +315,8 @@ def leave_rooms(ws: WebSocketConnector) -> None:
     """Take a connection that is over out of its rooms. In the hub."""
     rooms, ws._rooms = ws._rooms, None
     if rooms:
-        cluster, endpoint, connection_id = ws._endpoint.cluster, ws._endpoint, ws.id
+        endpoint, connection_id = ws._endpoint, ws.id
+        cluster = process.cluster_of(endpoint)
         leave_all(ws._connection.io, lambda room: cluster.leave(endpoint, room, connection_id), rooms)
 
 

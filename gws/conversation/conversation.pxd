@@ -13,10 +13,10 @@ cdef class Conversation:
     cdef dict _globals
     cdef object _handlers
     cdef object _handshake
-    cdef bint _per_event
     cdef object _runner
+    cdef bint _tears_down
     cdef object _ws
 
     @cython.locals(handled=Py_ssize_t, next_look=Py_ssize_t)
-    cpdef bint _handle(self, event, handler, list messages)
+    cpdef bint _handle(self, handler, list messages)
     cpdef _say(self, result)

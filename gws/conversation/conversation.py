@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import contextvars
 import inspect
 import logging
@@ -10,11 +9,20 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import gevent
-from flask import Response, current_app, got_request_exception, request
+from flask import (
+    Flask,
+    Response,
+    appcontext_tearing_down,
+    current_app,
+    got_request_exception,
+    request,
+    request_tearing_down,
+)
 from flask.globals import app_ctx, request_ctx
 from werkzeug.exceptions import HTTPException
 
 from .. import aio
+from ..cluster.endpoint import Endpoint
 from ..cluster.registry import registry
 from ..connection.backpressure import drain
 from ..connection.compressed import CompressedConnection
@@ -30,7 +38,7 @@ from ..protocol.origins import check_origin
 from ..servers import shutdown
 from ..servers.upgrade import Upgrade
 from ..settings import Settings
-from .connector import HasCluster, WebSocketConnector, leave_rooms
+from .connector import WebSocketConnector, leave_rooms
 from .handlers import Handler, encode_result
 
 logger = logging.getLogger("gws.conversation")
@@ -65,14 +73,14 @@ class Conversation:
         "_globals",
         "_handlers",
         "_handshake",
-        "_per_event",
         "_runner",
+        "_tears_down",
         "_ws",
     )
 
     def __init__(
         self,
-        endpoint: HasCluster,
+        endpoint: Endpoint,
         handlers: Mapping[str, Handler],
         settings: Settings,
         upgrade: Upgrade,
@@ -102,10 +110,10 @@ class Conversation:
         """Of the connect handler, where there is one, for as long as it has not accepted."""
         self._connected = False
         """Whether the connect handler has finished."""
-        self._per_event = bool(self._app.teardown_appcontext_funcs or self._app.teardown_request_funcs)
-        """Whether there is something to run after every event; else the request's context stays all along."""
+        self._tears_down = _has_teardown(self._app)
+        """Whether there is something to run after every event."""
         self._globals: dict[str, Any] = {}
-        """What is in `flask.g`, which begins anew at every event, in a context that stays."""
+        """What is in `flask.g`, which begins anew at every event; the request's context stays all along."""
         self._runner: aio.Runner | None = None
 
     def begin(self) -> None:
@@ -184,13 +192,12 @@ class Conversation:
         """Handle the messages and the end of the connection, in the greenlet that is to be the connection's."""
         self._connection.inbox.adopt()
         try:
-            with contextlib.nullcontext() if self._per_event else self._context:
-                if not self._per_event:
-                    self._globals = vars(app_ctx.g)
-                try:
-                    self._handle_messages()
-                finally:
-                    self._handle_close()
+            self._context.push()
+            self._globals = vars(app_ctx.g)
+            try:
+                self._handle_messages()
+            finally:
+                self._handle_close()
         finally:
             try:
                 self._connection.finish()
@@ -274,7 +281,7 @@ class Conversation:
                 return
             handler = handlers.get("message")
             if handler is not None:
-                goes_on = self._handle("message", handler, batch)
+                goes_on = self._handle(handler, batch)
 
     def _handle_close(self) -> None:
         if self._connection.ending is None:
@@ -283,13 +290,23 @@ class Conversation:
         self._report()
         handler = self._handlers.get("close")
         try:
-            if handler is not None and self._connected:
-                self._handle("close", handler, [""])
+            try:
+                if handler is not None and self._connected:
+                    self._call(handler, "")
+            except BaseException as error:
+                # The end of the context is that of the event: it runs the teardown functions.
+                self._context.pop(error)
+                raise
+            self._context.pop(None)
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt):
+                raise
+            self._end_after("close", error)
         finally:
             if self._runner is not None:
                 self._runner.close()
 
-    def _handle(self, event: str, handler: Handler, messages: list[Message]) -> bool:
+    def _handle(self, handler: Handler, messages: list[Message]) -> bool:
         """Call a handler for each message, or as many as a turn has time for, and send its results.
 
         Returns:
@@ -299,20 +316,17 @@ class Conversation:
         handled = 0
         next_look = 1 if len(messages) > 1 else 0
         try:
-            if handler.is_async and not self._per_event:
-                rest = iter(messages)
-                while self._get_runner().run(self._handle_in_task(handler, rest, next_look)):
-                    drain(connection)
+            if handler.is_async and not self._tears_down:
+                self._run_in_task(handler, iter(messages), next_look)
                 return connection.ending is not OURS
             call = handler.call
             for message in messages:
-                if self._per_event:
-                    with self._context:
-                        self._say(call(self._ws, message))
+                if self._tears_down:
+                    self._call_and_tear_down(handler, message)
                 else:
                     self._say(call(self._ws, message))
-                    if self._globals:
-                        self._globals.clear()
+                if self._globals:
+                    self._globals.clear()
                 if connection.ending is OURS:
                     return False
                 handled += 1
@@ -322,15 +336,49 @@ class Conversation:
                         connection.inbox.put_back(messages[handled:])
                         break
         except BaseException as error:
-            self._globals.clear()
             if isinstance(error, KeyboardInterrupt):
                 raise
-            if isinstance(error, gevent.GreenletExit):
-                connection.close(GOING_AWAY, "going away")
-            else:
-                self._fail(event, error)
+            self._end_after("message", error)
             return False
         return True
+
+    def _end_after(self, event: str, error: BaseException) -> None:
+        """End the connection after what a handler, or a teardown function, has raised."""
+        self._globals.clear()
+        if isinstance(error, gevent.GreenletExit):
+            self._connection.close(GOING_AWAY, "going away")
+        else:
+            self._fail(event, error)
+
+    def _call(self, handler: Handler, message: Message) -> None:
+        """Call a handler once, and send its result."""
+        if handler.is_async:
+            self._run_in_task(handler, iter((message,)), 0)
+        else:
+            self._say(handler.call(self._ws, message))
+
+    def _call_and_tear_down(self, handler: Handler, message: Message) -> None:
+        """Do the same, and run the teardown functions as behind a request: in the greenlet, where they may wait."""
+        failure = None
+        try:
+            self._call(handler, message)
+        except BaseException as error:
+            failure = error
+            raise
+        finally:
+            try:
+                self._app.do_teardown_request(failure)
+            finally:
+                self._app.do_teardown_appcontext(failure)
+                # It holds the exception, and the exception this frame.
+                del failure
+
+    def _run_in_task(self, handler: Handler, messages: Iterator[Message], next_look: int) -> None:
+        """Handle messages in the connection's task; what one does to context variables, the next one finds."""
+        if self._runner is None:
+            self._runner = aio.Runner(contextvars.copy_context())
+        while self._runner.run(self._handle_in_task(handler, messages, next_look)):
+            drain(self._connection)
 
     async def _handle_in_task(self, handler: Handler, messages: Iterator[Message], next_look: int) -> bool:
         """Handle the messages of a batch in one task; whether it has stopped because the client is behind."""
@@ -340,9 +388,9 @@ class Conversation:
             result = await call(self._ws, message)
             if result is not None:
                 connection.queue(
-                    encode_text(result) if type(result) is str else encode_result(result, self._app.json)
+                    encode_text(result) if type(result) is str else encode_result(result, self._endpoint)
                 )
-            if self._globals:
+            if self._globals and not self._tears_down:
                 self._globals.clear()
             if connection.ending is OURS:
                 return False
@@ -354,12 +402,6 @@ class Conversation:
                     connection.inbox.put_back(messages)
         return False
 
-    def _get_runner(self) -> aio.Runner:
-        """Of the connection's task; what one handler does to context variables, the next one finds."""
-        if self._runner is None:
-            self._runner = aio.Runner(contextvars.copy_context())
-        return self._runner
-
     def _say(self, result: object) -> None:
         """Send what a handler returned."""
         if type(result) is str:
@@ -370,7 +412,7 @@ class Conversation:
             self._say(aio.run(result))
             return
         else:
-            frame = encode_result(result, self._app.json)
+            frame = encode_result(result, self._endpoint)
         connection = self._connection
         connection.queue(frame)
         if connection.outbox.size > HIGH_WATER and self._handshake is None:
@@ -388,6 +430,16 @@ class Conversation:
             got_request_exception.send(self._app, _async_wrapper=self._app.ensure_sync, exception=error)
         except Exception:
             self._app.logger.exception("a receiver of got_request_exception failed")
+
+
+def _has_teardown(app: Flask) -> bool:
+    """Return whether an application, or an extension of it, has something to do at the end of a request."""
+    return bool(
+        app.teardown_appcontext_funcs
+        or app.teardown_request_funcs
+        or appcontext_tearing_down.receivers
+        or request_tearing_down.receivers
+    )
 
 
 def _is_answer(result: object) -> bool:

@@ -7,10 +7,8 @@ import inspect
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from flask.json.provider import JSONProvider
-
+from ..cluster.endpoint import Endpoint
 from ..errors import HandlerError
-from ..protocol.encoding import encode_message, to_message
 from ..protocol.messages import Message
 
 
@@ -80,16 +78,16 @@ def _is_async(function: Callable[..., object]) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
 
 
-def encode_result(result: object, json: JSONProvider) -> bytes:
-    """Return what a handler returned, as one frame.
+def encode_result(result: object, endpoint: Endpoint) -> bytes:
+    """Return what a handler of an endpoint returned, as one frame.
 
     Args:
         result: anything but None.
-        json: the application's JSON provider.
+        endpoint: whose application makes JSON text of it.
 
     Raises:
         HandlerError: it is nothing that can be sent.
     """
     if not isinstance(result, str | bytes | dict | list):
         raise HandlerError(f"a handler returns None, str, bytes, dict or list, not {type(result).__name__}")
-    return encode_message(to_message(result, json.dumps))
+    return endpoint.encode(result)

@@ -1,19 +1,18 @@
-"""What an application sends, as a message and as a frame."""
+"""What an application sends, as a frame, and a frame as what it carries."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from .frames import encode_binary, encode_text
-from .messages import Message
+from .frames import Opcode, encode_binary, encode_text
 
 Sendable: TypeAlias = str | bytes | dict[Any, Any] | list[Any]
 """What may be sent, broadcast and returned: text, binary, or what becomes JSON text."""
 
 
-def to_message(value: object, dumps: Callable[[Any], str]) -> Message:
-    """Return what is sent for a value; `dict` and `list` become JSON text.
+def encode(value: object, dumps: Callable[[Any], str]) -> bytes:
+    """Return a value as one frame: `str` is text, `bytes` binary, and `dict` and `list` become JSON text.
 
     Args:
         value: of the application.
@@ -21,14 +20,22 @@ def to_message(value: object, dumps: Callable[[Any], str]) -> Message:
 
     Raises:
         TypeError: it is nothing that can be sent.
+        UnicodeEncodeError: text holds a lone surrogate, which UTF-8 cannot carry.
     """
-    if isinstance(value, str | bytes):
-        return value
+    if isinstance(value, str):
+        return encode_text(value)
+    if isinstance(value, bytes):
+        return encode_binary(value)
     if isinstance(value, dict | list):
-        return dumps(value)
+        return encode_text(dumps(value))
     raise TypeError(f"a message is str, bytes, dict or list, not {type(value).__name__}")
 
 
-def encode_message(message: Message) -> bytes:
-    """Return a message as one frame: `str` is text, `bytes` binary."""
-    return encode_text(message) if isinstance(message, str) else encode_binary(message)
+def payload_of(frame: bytes) -> bytes:
+    """Return what a frame carries that `encode` has made, which is not masked (RFC 6455 §5.2)."""
+    return frame[{126: 4, 127: 10}.get(frame[1], 2) :]
+
+
+def is_text(frame: bytes) -> bool:
+    """Return whether a frame that `encode` has made is text."""
+    return frame[0] & 0x0F == Opcode.TEXT

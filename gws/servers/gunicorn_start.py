@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Final
 
 import gevent
 
-from ..cluster import process
+from ..cluster.process import process
 from ..errors import ConfigurationError
+from ..forks import Step, after_fork
 from . import gunicorn_log, patching, shutdown
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def begin(worker: GeventWorker) -> None:
     try:
         # One whose application waits, or fails, while it is loaded has none.
         application = getattr(worker, "wsgi", None)
-        process.begin(worker.cfg.workers > 1, announce=is_first, application=application)
+        process.start(worker.cfg.workers > 1, announce=is_first, application=application)
         process.check()
     except ConfigurationError as error:
         from gunicorn.arbiter import Arbiter
@@ -85,12 +86,10 @@ def _begin_in_worker() -> None:
         begin(worker)
 
 
+@after_fork(Step.WORKER)
 def _await_after_fork() -> None:
     """With `--preload` the application is loaded before the worker is there, and the hub may have run meanwhile."""
     global _is_awaited
     was_awaited, _is_awaited = _is_awaited, False
     if was_awaited:
         await_worker()
-
-
-os.register_at_fork(after_in_child=_await_after_fork)

@@ -6,7 +6,6 @@ Not called `serve`: `gws.serve` is the function, whichever is imported first.
 from __future__ import annotations
 
 import errno
-import os
 import signal
 import socket
 import sys
@@ -15,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import gevent
 
-from ..cluster import process
+from ..cluster.process import process
 from ..errors import ConfigurationError
+from ..forks import Step, after_fork
 from . import patching, shutdown
 from .pywsgi import UpgradeServer, WebSocketHandler
 from .serve_options import ServeOptions, check_address, check_options, check_values
@@ -64,7 +64,7 @@ def start_server(app: Any, host: str, port: int, options: ServeOptions) -> Upgra
     check_address(host, port)
     try:
         server = _make_server(app, host, port, options)
-        process.begin(is_multiprocess=False, application=app)
+        process.start(is_multiprocess=False, application=app)
         process.check()
     except ConfigurationError as error:
         sys.exit(f"gws: {error}")
@@ -130,10 +130,8 @@ def _package_of(frame: FrameType) -> str:
 _signal_watchers: list[Any] = []
 
 
+@after_fork(Step.SIGNALS)
 def _ignore_signals() -> None:
     """Leave them to Python again; in a forked process too, which is not the server."""
     while _signal_watchers:
         _signal_watchers.pop().cancel()
-
-
-os.register_at_fork(after_in_child=_ignore_signals)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import gc
-import os
 import signal
 import weakref
 from collections.abc import Callable
@@ -16,9 +15,10 @@ from gevent import monkey
 from gevent.event import Event
 from gevent.pywsgi import WSGIServer
 
-from ..cluster import process
+from ..cluster.process import process
 from ..cluster.registry import registry
 from ..connection.connection import Connection
+from ..forks import Step, after_fork
 from ..protocol.frames import GOING_AWAY
 
 _close_at_once: Callable[[int], None] = monkey.get_original("os", "close")
@@ -65,12 +65,12 @@ def enter(connection: Connection) -> None:
 
 
 def has_connected(connection: Connection) -> None:
-    """Return the connect handler has ended, however it did."""
+    """Note that the connect handler has ended, however it did."""
     _connecting.pop(connection, None)
 
 
 def leave(connection: Connection) -> None:
-    """Return the connection is over."""
+    """Note that a connection is over."""
     _live.discard(connection)
     if not _live:
         _all_gone.set()
@@ -79,7 +79,7 @@ def leave(connection: Connection) -> None:
 def close_all() -> None:
     """Accept nobody more, and close every connection with 1001; then leave the other nodes.
 
-    Takes `GRACE` and `LAST_WORDS` at most, and what `node.end` takes.
+    Takes `GRACE` and `LAST_WORDS` at most, and what `Process.stop` takes.
     """
     global _begun
     _begun = True
@@ -99,7 +99,7 @@ def close_all() -> None:
                 connection.io.call(connection.abort)
             for connection, greenlet in tuple(_connecting.items()):
                 connection.io.call(gevent.kill, greenlet)
-    process.end()
+    process.stop()
 
 
 def _find_servers() -> list[WSGIServer]:
@@ -135,6 +135,7 @@ def _close_all_then(previous: Callable[[int, FrameType | None], object], number:
     previous(number, None)
 
 
+@after_fork(Step.CONNECTIONS)
 def _abandon() -> None:
     """In a forked process: clients, listeners and the order to stop are the parent's."""
     global _installed
@@ -156,6 +157,3 @@ def _abandon() -> None:
         _installed = False
         for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
-
-
-os.register_at_fork(after_in_child=_abandon)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import gevent
 
-from ..cluster import process
+from ..cluster.process import process
 from ..hub.io import forget_hub_io
 from ..servers.serve import serve_until_told, start_server
 from ..servers.serve_options import ServeOptions
@@ -90,7 +90,7 @@ class Server:
             serve_until_told(server)
         finally:
             # A start that failed may have begun with the backplanes.
-            process.end()
+            process.stop()
             self._has_begun.set()
             if not gevent.get_hub().loop.default:
                 forget_hub_io()

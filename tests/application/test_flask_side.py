@@ -199,6 +199,121 @@ def test_teardown_functions_are_told_the_error_of_a_handler(server: Server, key:
     assert counts == {key: 3, f"{key} request": 3, f"{key} ValueError": 1}
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_an_async_handler_is_the_same_with_and_without_teardown_functions(
+    start_server: StartServer, way: str
+) -> None:
+    server = start_server(
+        """
+        import contextvars
+        import blinker
+
+        count = contextvars.ContextVar("count", default=0)
+        websocket = WebSocket(app, "/web_socket")
+        tasks = []
+        torn = []
+
+        @app.teardown_appcontext
+        def tear_down(error):
+            # As a database's driver does, which gives its connection back.
+            gevent.sleep(0.001)
+            torn.append([flask.g.pop("mine", None), repr(error)])
+
+        @websocket.on("message")
+        async def message(msg):
+            await asyncio.sleep(0)
+            count.set(count.get() + 1)
+            tasks.append(asyncio.current_task())
+            before = sorted(flask.g)
+            flask.g.mine = msg
+            if msg == "raise":
+                raise ValueError("a handler's own")
+            return [msg, count.get(), before, len(set(tasks)), flask.request.path]
+
+        @app.get("/torn")
+        def read_torn():
+            return torn
+        """,
+        way,
+    )
+    with unharmed(server), RawClient(server) as client:
+        client.say("1", "2")
+        client.say("3")
+        path = "/web_socket"
+        assert client.read_frames(3) == [
+            said(json.dumps([str(number), number, [], 1, path])) for number in (1, 2, 3)
+        ]
+        client.say("raise")
+        assert client.read_to_end()[-2:] == [closed(1011, "internal error"), FIN]
+    torn = json.loads(server.get("/torn"))
+    mine = [entry for entry in torn if entry[0] is not None]
+    assert mine == [
+        ["1", "None"],
+        ["2", "None"],
+        ["3", "None"],
+        ["raise", 'ValueError("a handler\'s own")'],
+    ]
+
+
+def test_what_hears_the_signals_of_a_teardown_is_told_of_every_event(start_server: StartServer) -> None:
+    server = start_server(
+        """
+        websocket = WebSocket(app, "/web_socket")
+        torn = []
+
+        @flask.appcontext_tearing_down.connect_via(app)
+        def tear_down(app, **more):
+            torn.append(flask.g.pop("mine", None))
+
+        @websocket.on("message")
+        def message(msg):
+            flask.g.mine = msg
+            return [one for one in torn if one]
+        """
+    )
+    with RawClient(server) as client:
+        client.say("1", "2", "3")
+        assert client.read_frames(3) == [said("[]"), said('["1"]'), said('["1", "2"]')]
+
+
+def test_a_teardown_function_that_fails_ends_its_connection_only(start_server: StartServer) -> None:
+    server = start_server(
+        """
+        websocket = WebSocket(app, "/web_socket")
+
+        @app.teardown_appcontext
+        def tear_down(error):
+            if flask.g.get("fails"):
+                raise RuntimeError("no connection to the database")
+
+        @websocket.on("message")
+        def message(msg):
+            flask.g.fails = msg == "fail"
+            return msg
+
+        @websocket.on("close")
+        def close():
+            flask.g.fails = True
+        """
+    )
+    with unharmed(server):
+        with RawClient(server) as client:
+            client.say("1", "fail", "never")
+            assert client.read_to_end() == [
+                said("1"),
+                said("fail"),
+                closed(1011, "internal error"),
+                FIN,
+            ]
+        with RawClient(server) as client:
+            client.say("1")
+            assert client.read_frame() == said("1")
+            client.close()
+            client.read_to_end()
+        server.wait_for_log("the message handler of <WebSocket /web_socket> failed")
+        server.wait_for_log("the close handler of <WebSocket /web_socket> failed")
+
+
 def test_g_begins_anew_at_every_event_also_without_teardown_functions(start_server: StartServer) -> None:
     server = start_server(
         """

@@ -37,11 +37,14 @@ from gws.backplane.contract import Backplane
 from gws.backplane.embedded.private_server import find_owner, socket_path
 from gws.backplane.engines import make_backplane
 from gws.backplane.memory import _listeners
+from gws.cluster.cluster import Cluster
+from gws.cluster.endpoint import Endpoint
 from gws.cluster.envelope import Envelope, Kind, encode
-from gws.cluster.node import GREETING_TIMEOUT, Cluster
+from gws.cluster.membership import GREETING_TIMEOUT
 from gws.cluster.registry import registry
 from gws.connection.connection import Connection
 from gws.metrics import CounterName, counters
+from gws.protocol import encoding
 from gws.protocol.frames import Close
 from gws.protocol.messages import Message
 from gws.settings import Settings
@@ -99,17 +102,15 @@ class Node:
         return self.heard
 
 
-class Place:
-    """An endpoint."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
+def frame(message: Message) -> bytes:
+    """Return a message as one frame."""
+    return encoding.encode(message, json.dumps)
 
 
 class Member:
     """A connection to a place, and its client's end."""
 
-    def __init__(self, place: Place, node: int) -> None:
+    def __init__(self, place: Endpoint, node: int) -> None:
         number = f"{node:012x}"
         self.id = f"{number[:8]}-{number[8:]}-8{uuid.uuid4().hex[:3]}-8{uuid.uuid4().hex[:3]}-{uuid.uuid4().hex[:12]}"
         self.place = place
@@ -180,7 +181,7 @@ class Engine:
         sender.publish(END, b"")
         wait_for(lambda: all(n.ends > e for n, e in zip(self._nodes, heard, strict=True)), "the end")
 
-    def cluster(self, number: int, *places: Place) -> Cluster:
+    def cluster(self, number: int, *places: Endpoint) -> Cluster:
         """Return a cluster that hears all that others send to the places."""
         cluster = Cluster(make_backplane(urls.check(self.url)), number)
         for place in places:
@@ -191,9 +192,9 @@ class Engine:
         wait_for(lambda: cluster.is_ready, "the cluster to be ready")
         return cluster
 
-    def member(self, place: Place, cluster: Cluster, room: str | None = None) -> Member:
+    def member(self, place: Endpoint, cluster: Cluster, room: str | None = None) -> Member:
         """Somebody who is connected to one node, and in a room."""
-        member = Member(place, cluster.node)
+        member = Member(place, cluster.node.number)
         self._stack.callback(member.close)
         if room is not None:
             cluster.join(place, room, member.id, member.connection)
@@ -724,8 +725,8 @@ def test_namespaces_are_apart(engine: Engine) -> None:
 
 @on_each_engine
 def test_a_broadcast_reaches_the_connections_of_all_nodes_once(engine: Engine) -> None:
-    here, there, beyond = [Place("/chat") for _ in range(3)]
-    lobby = Place("/lobby")
+    here, there, beyond = [Endpoint("/chat") for _ in range(3)]
+    lobby = Endpoint("/lobby")
     clusters = [
         engine.cluster(11, here),
         engine.cluster(12, there, lobby),
@@ -734,53 +735,53 @@ def test_a_broadcast_reaches_the_connections_of_all_nodes_once(engine: Engine) -
     one, two = engine.member(here, clusters[0]), engine.member(here, clusters[0])
     three, four = engine.member(there, clusters[1]), engine.member(beyond, clusters[2])
     outsider = engine.member(lobby, clusters[1])
-    clusters[0].broadcast(here, "hello")
-    clusters[0].broadcast(here, b"\x00\xff")
-    clusters[0].broadcast(here, "")
-    clusters[0].broadcast(here, "you and I", exclude=[one.id, three.id])
-    clusters[0].broadcast(here, END)
+    clusters[0].broadcast(here, frame("hello"))
+    clusters[0].broadcast(here, frame(b"\x00\xff"))
+    clusters[0].broadcast(here, frame(""))
+    clusters[0].broadcast(here, frame("you and I"), exclude=[one.id, three.id])
+    clusters[0].broadcast(here, frame(END))
     everybody: list[Message] = ["hello", b"\x00\xff", ""]
     assert one.hear_all() == three.hear_all() == everybody
     assert two.hear_all() == four.hear_all() == [*everybody, "you and I"]
-    clusters[1].broadcast(lobby, END)
+    clusters[1].broadcast(lobby, frame(END))
     assert outsider.hear_all() == []
 
 
 @on_each_engine
 def test_a_node_ignores_its_own_echo(engine: Engine) -> None:
-    here, there = Place("/chat"), Place("/chat")
+    here, there = Endpoint("/chat"), Endpoint("/chat")
     one, two = engine.cluster(11, here), engine.cluster(12, there)
     mine, theirs = engine.member(here, one), engine.member(there, two)
     received = Lost("backplane_received")
     for number in range(100):
-        one.broadcast(here, str(number))
-    two.broadcast(there, END)
+        one.broadcast(here, frame(str(number)))
+    two.broadcast(there, frame(END))
     numbers = [str(number) for number in range(100)]
     # What it hears of the other comes behind its own echo.
-    one.broadcast(here, END)
+    one.broadcast(here, frame(END))
     assert theirs.hear_all() in ([], numbers)
     wait_for(lambda: received() >= 102, "all of it")
     assert mine.hear_all() in (numbers, [])
-    two.broadcast(there, "behind it")
+    two.broadcast(there, frame("behind it"))
     while (said := mine.hear()) != "behind it":
         assert said == END
 
 
 @on_each_engine
 def test_a_room_is_one_room_on_all_nodes(engine: Engine) -> None:
-    here, there = Place("/chat"), Place("/chat")
-    elsewhere = Place("/lobby")
+    here, there = Endpoint("/chat"), Endpoint("/chat")
+    elsewhere = Endpoint("/lobby")
     one, two = engine.cluster(11, here), engine.cluster(12, there, elsewhere)
     near, far = engine.member(here, one, "ops"), engine.member(there, two, "ops")
     other = engine.member(there, two, "sales")
     outsider = engine.member(elsewhere, two, "ops")
-    one.broadcast(here, "to ops", "ops")
-    two.broadcast(there, "back to ops", "ops")
-    one.broadcast(here, "not to her", "ops", [far.id])
+    one.broadcast(here, frame("to ops"), "ops")
+    two.broadcast(there, frame("back to ops"), "ops")
+    one.broadcast(here, frame("not to her"), "ops", [far.id])
     wait_for(lambda: two.count(there) == 3, "the nodes to know each other")
     assert (one.count(here, "ops"), two.count(there, "ops"), one.count(here, "sales")) == (2, 2, 1)
-    one.broadcast(here, END)
-    two.broadcast(elsewhere, END)
+    one.broadcast(here, frame(END))
+    two.broadcast(elsewhere, frame(END))
     assert sorted(map(str, near.hear_all())) == ["back to ops", "not to her", "to ops"]
     assert sorted(map(str, far.hear_all())) == ["back to ops", "to ops"]
     assert other.hear_all() == outsider.hear_all() == []
@@ -788,11 +789,11 @@ def test_a_room_is_one_room_on_all_nodes(engine: Engine) -> None:
 
 @on_each_engine
 def test_a_node_that_has_nobody_left_in_a_room_is_told_nothing_of_it(engine: Engine) -> None:
-    here, there = Place("/chat"), Place("/chat")
+    here, there = Endpoint("/chat"), Endpoint("/chat")
     one, two = engine.cluster(11, here), engine.cluster(12, there)
     far = engine.member(there, two, "ops")
     received = Lost("backplane_received")
-    one.broadcast(here, "hello", "ops")
+    one.broadcast(here, frame("hello"), "ops")
     assert far.hear() == "hello"
     assert received() >= 1
     two.leave(there, "ops", far.id)
@@ -800,8 +801,8 @@ def test_a_node_that_has_nobody_left_in_a_room_is_told_nothing_of_it(engine: Eng
     def is_told_nothing() -> bool:
         before = Lost("backplane_received")
         for _ in range(50):
-            one.broadcast(here, "hello?", "ops")
-        one.broadcast(here, END)
+            one.broadcast(here, frame("hello?"), "ops")
+        one.broadcast(here, frame(END))
         assert far.hear() == END
         return before() < 50
 
@@ -810,47 +811,47 @@ def test_a_node_that_has_nobody_left_in_a_room_is_told_nothing_of_it(engine: Eng
 
 @on_each_engine
 def test_send_to_and_close_reach_a_connection_of_another_node(engine: Engine) -> None:
-    here, there = Place("/chat"), Place("/chat")
+    here, there = Endpoint("/chat"), Endpoint("/chat")
     one, two = engine.cluster(11, here), engine.cluster(12, there)
     far, bystander = engine.member(there, two), engine.member(there, two)
-    wait_for(lambda: one.send_to(here, far.id, "for you"), "the nodes to know each other")
-    assert one.send_to(here, far.id, b"\xff\x00")
+    wait_for(lambda: one.send_to(here, far.id, frame("for you")), "the nodes to know each other")
+    assert one.send_to(here, far.id, frame(b"\xff\x00"))
     assert [far.hear(), far.hear()] == ["for you", b"\xff\x00"]
     unreachable = Lost("backplane_unreachable")
     stranger = Member(there, 12)
     stranger.close()
-    assert one.send_to(here, stranger.id, "to nobody")
+    assert one.send_to(here, stranger.id, frame("to nobody"))
     wait_for(lambda: unreachable() == 1, "it to be found that there is nobody")
-    assert not one.send_to(here, f"{stranger.id[:4]}ffff{stranger.id[8:]}", "to no node")
+    assert not one.send_to(here, f"{stranger.id[:4]}ffff{stranger.id[8:]}", frame("to no node"))
     assert one.close_connection(here, far.id, Close(4321, "enough"))
     wait_for(lambda: far.connection.close_code, "the end")
     assert (far.connection.close_code, far.connection.close_reason) == (4321, "enough")
-    one.broadcast(here, END)
+    one.broadcast(here, frame(END))
     assert bystander.hear_all() == []
 
 
 @on_each_engine
 def test_a_node_that_says_farewell_is_known_to_be_gone(engine: Engine) -> None:
-    here, there = Place("/chat"), Place("/chat")
+    here, there = Endpoint("/chat"), Endpoint("/chat")
     one, two = engine.cluster(11, here), engine.cluster(12, there)
     far = engine.member(there, two)
     wait_for(lambda: one.count(here) == 1, "the nodes to know each other")
     assert one.connections(here) == [far.id]
     two.close(DEADLINE)
-    wait_for(lambda: not one.send_to(here, far.id, "are you there?"), "the farewell")
+    wait_for(lambda: not one.send_to(here, far.id, frame("are you there?")), "the farewell")
     assert one.count(here) == 0
 
 
 @on_each_engine
 def test_a_node_is_known_to_all_and_knows_all_as_soon_as_it_has_been_checked(engine: Engine) -> None:
-    members: list[tuple[Place, Cluster, Member]] = []
+    members: list[tuple[Endpoint, Cluster, Member]] = []
     for number in range(11, 19):
-        place = Place("/chat")
+        place = Endpoint("/chat")
         cluster = engine.cluster(number, place)
         new = engine.member(place, cluster)
         for here, other, member in members:
-            assert cluster.send_to(place, member.id, f"from {number}")
-            assert other.send_to(here, new.id, f"to {number}")
+            assert cluster.send_to(place, member.id, frame(f"from {number}"))
+            assert other.send_to(here, new.id, frame(f"to {number}"))
             assert member.hear() == f"from {number}"
         assert [new.hear() for _ in members] == [f"to {number}"] * len(members)
         members.append((place, cluster, new))
@@ -866,14 +867,14 @@ def test_a_node_that_answers_nobody_keeps_no_other_from_starting(engine: Engine)
 
 @on_each_engine
 def test_a_native_thread_broadcasts_to_all_nodes(engine: Engine) -> None:
-    here, there = Place("/chat"), Place("/chat")
+    here, there = Endpoint("/chat"), Endpoint("/chat")
     one, two = engine.cluster(11, here), engine.cluster(12, there)
     near, far = engine.member(here, one), engine.member(there, two)
 
     def send() -> None:
         for number in range(500):
-            one.broadcast(here, str(number))
-        one.broadcast(here, END)
+            one.broadcast(here, frame(str(number)))
+        one.broadcast(here, frame(END))
 
     gevent.get_hub().threadpool.apply(send)
     numbers = [str(number) for number in range(500)]
@@ -882,7 +883,7 @@ def test_a_native_thread_broadcasts_to_all_nodes(engine: Engine) -> None:
 
 @on_each_engine
 def test_gaps_in_what_a_node_has_sent_are_counted(engine: Engine) -> None:
-    place = Place("/chat")
+    place = Endpoint("/chat")
     cluster, sender = engine.cluster(11, place), engine.node()
     member = engine.member(place, cluster)
     lost = Lost("backplane_lost")
@@ -936,7 +937,7 @@ def malformed() -> Iterator[bytes]:
 
 @on_each_engine
 def test_what_is_no_envelope_is_counted_and_dropped_and_nothing_else_happens(engine: Engine) -> None:
-    place = Place("/chat")
+    place = Endpoint("/chat")
     cluster = engine.cluster(11, place)
     member = engine.member(place, cluster, "ops")
     bad = list(malformed())
@@ -964,7 +965,7 @@ def test_memory_keeps_nothing_of_a_node_that_has_gone(cluster: bool) -> None:
     heard: list[Any] = []
     if cluster:
         node = Cluster(make_backplane(urls.MEMORY), 11)
-        node.add(place := Place("/chat"))
+        node.add(place := Endpoint("/chat"))
         node.start()
         node.join(place, "ops", "1", Connection(Settings(), lambda: None))
         assert len(_listeners) == 4

@@ -45,7 +45,7 @@ def broadcast():
 
 @app.get("/others")
 def others():
-    return str(len(chat.cluster._peers.alive()))
+    return str(len(chat._cluster().membership.alive()))
 
 @app.get("/unanswered")
 def unanswered():

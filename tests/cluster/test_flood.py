@@ -64,7 +64,7 @@ def do_tell_rooms(ws, first, count):
 
 def do_channels(ws):
     # That it knows the next numbers of.
-    return len(chat.cluster._gaps._expected)
+    return len(chat._cluster().node._gaps._expected)
 """
 
 

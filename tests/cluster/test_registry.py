@@ -5,11 +5,12 @@ from __future__ import annotations
 import gevent
 import pytest
 
+from gws.cluster.endpoint import Endpoint
 from gws.cluster.registry import Registry
 from gws.connection.connection import Connection
 from gws.settings import Settings
 
-ROOM, OTHER_ROOM = object(), "/other"
+ROOM, OTHER_ROOM = Endpoint("/room"), Endpoint("/other")
 
 
 def connection() -> Connection:
@@ -73,10 +74,11 @@ def test_removing_twice_is_no_error() -> None:
 def test_an_endpoint_without_connections_leaves_nothing_behind() -> None:
     registry = Registry()
     for number in range(100):
-        registry.add(f"/{number}", "1", connection())
-        registry.remove(f"/{number}", "1")
-        assert registry.get(f"/{number}", "1") is None
-        registry.broadcast(f"/{number}", b"nobody")
+        place = Endpoint(f"/{number}")
+        registry.add(place, "1", connection())
+        registry.remove(place, "1")
+        assert registry.get(place, "1") is None
+        registry.deliver_local(place, b"nobody")
     assert not registry._endpoints
 
 
@@ -95,7 +97,7 @@ def test_send_to_reaches_one() -> None:
     registry, one, two = Registry(), connection(), connection()
     registry.add(ROOM, "1", one)
     registry.add(ROOM, "2", two)
-    assert registry.send_to(ROOM, "1", b"12345") is True
+    assert registry.deliver_local_to(ROOM, "1", b"12345") is True
     assert sizes(one, two) == [5, 0]
 
 
@@ -103,14 +105,14 @@ def test_send_to_reaches_one() -> None:
 def test_send_to_an_id_that_is_not_there_is_false(unknown: object) -> None:
     registry, one = Registry(), connection()
     registry.add(ROOM, "1", one)
-    assert registry.send_to(ROOM, unknown, b"12345") is False
+    assert registry.deliver_local_to(ROOM, unknown, b"12345") is False
     assert sizes(one) == [0]
 
 
 def test_send_to_an_id_of_another_endpoint_is_false() -> None:
     registry, one = Registry(), connection()
     registry.add(OTHER_ROOM, "1", one)
-    assert registry.send_to(ROOM, "1", b"12345") is False
+    assert registry.deliver_local_to(ROOM, "1", b"12345") is False
     assert sizes(one) == [0]
 
 
@@ -118,7 +120,7 @@ def test_send_to_a_removed_connection_is_false() -> None:
     registry, one = Registry(), connection()
     registry.add(ROOM, "1", one)
     registry.remove(ROOM, "1")
-    assert registry.send_to(ROOM, "1", b"12345") is False
+    assert registry.deliver_local_to(ROOM, "1", b"12345") is False
     assert sizes(one) == [0]
 
 
@@ -127,12 +129,12 @@ def test_broadcast_reaches_all_of_the_endpoint_and_nobody_else() -> None:
     registry.add(ROOM, "1", one)
     registry.add(ROOM, "2", two)
     registry.add(OTHER_ROOM, "3", other)
-    registry.broadcast(ROOM, b"12345")
+    registry.deliver_local(ROOM, b"12345")
     assert sizes(one, two, other) == [5, 5, 0]
 
 
 def test_broadcast_to_nobody_is_no_error() -> None:
-    Registry().broadcast(ROOM, b"12345")
+    Registry().deliver_local(ROOM, b"12345")
 
 
 def test_who_is_slow_leaves_during_a_broadcast_and_the_others_get_theirs() -> None:
@@ -142,9 +144,9 @@ def test_who_is_slow_leaves_during_a_broadcast_and_the_others_get_theirs() -> No
     registry.add(ROOM, "before", before)
     registry.add(ROOM, "slow", slow)
     registry.add(ROOM, "after", after)
-    registry.broadcast(ROOM, frame)
+    registry.deliver_local(ROOM, frame)
     assert len(registry) == 3
-    registry.broadcast(ROOM, frame)
+    registry.deliver_local(ROOM, frame)
     assert list(registry.members(ROOM).values()) == [before, after]
     assert sizes(before, after) == [140_000, 140_000]
     assert (slow.close_code, slow.close_reason) == (1008, "slow consumer")
@@ -156,8 +158,8 @@ def test_a_native_thread_reaches_connections_through_their_hub() -> None:
     registry.add(ROOM, "2", two)
 
     def send() -> tuple[bool, bool]:
-        registry.broadcast(ROOM, b"12345")
-        return registry.send_to(ROOM, "1", b"123"), registry.send_to(ROOM, "3", b"123")
+        registry.deliver_local(ROOM, b"12345")
+        return registry.deliver_local_to(ROOM, "1", b"123"), registry.deliver_local_to(ROOM, "3", b"123")
 
     with gevent.Timeout(10):
         assert gevent.get_hub().threadpool.apply(send) == (True, False)

@@ -14,9 +14,10 @@ import pytest
 from flask.json.provider import DefaultJSONProvider
 
 from gws import aio
+from gws.cluster.endpoint import Endpoint
 from gws.conversation.handlers import bind, encode_result
 from gws.errors import HandlerError
-from gws.protocol.encoding import encode_message, to_message
+from gws.protocol.encoding import encode, is_text, payload_of
 
 from ..support.client_frames import BINARY, TEXT, frame
 
@@ -27,6 +28,7 @@ ROUTER = {"who": "router"}
 DEPENDENCIES = {"global_dependencies": GLOBAL, "router_dependencies": ROUTER}
 
 JSON = flask.Flask("app").json
+ENDPOINT = Endpoint("/chat", dumps=JSON.dumps)
 
 Function: TypeAlias = Callable[..., Any]
 
@@ -310,7 +312,7 @@ def test_a_plain_handlers_awaitable_is_not_run() -> None:
 
     result: Any = call(handler)
     with pytest.raises(HandlerError, match="not coroutine"):
-        encode_result(result, JSON)
+        encode_result(result, ENDPOINT)
     result.close()
 
 
@@ -343,6 +345,10 @@ class Numbers(list[int]):
         ("text", frame(TEXT, b"text", mask=None)),
         ("", frame(TEXT, b"", mask=None)),
         ("ü✓", frame(TEXT, "ü✓".encode(), mask=None)),
+        ("x" * 125, frame(TEXT, b"x" * 125, mask=None)),
+        ("x" * 126, frame(TEXT, b"x" * 126, mask=None)),
+        (b"x" * 65535, frame(BINARY, b"x" * 65535, mask=None)),
+        (b"x" * 65536, frame(BINARY, b"x" * 65536, mask=None)),
         ("x" * 70000, frame(TEXT, b"x" * 70000, mask=None)),
         ("Connection closed", frame(TEXT, b"Connection closed", mask=None)),
         (Text("sub"), frame(TEXT, b"sub", mask=None)),
@@ -352,9 +358,11 @@ class Numbers(list[int]):
         (Octets(b"sub"), frame(BINARY, b"sub", mask=None)),
     ],
 )
-def test_a_message_is_text_or_binary(result: str | bytes, expected: bytes) -> None:
-    assert encode_message(result) == expected
-    assert encode_result(result, JSON) == expected
+def test_a_message_is_text_or_binary_and_can_be_read_back(result: str | bytes, expected: bytes) -> None:
+    payload = result.encode() if isinstance(result, str) else result
+    assert (payload_of(expected), is_text(expected)) == (payload, isinstance(result, str))
+    assert encode(result, JSON.dumps) == expected
+    assert encode_result(result, ENDPOINT) == expected
 
 
 @pytest.mark.parametrize(
@@ -371,7 +379,7 @@ def test_a_message_is_text_or_binary(result: str | bytes, expected: bytes) -> No
     ],
 )
 def test_dicts_and_lists_are_json_text(result: object, expected: bytes) -> None:
-    assert encode_result(result, JSON) == frame(TEXT, expected, mask=None)
+    assert encode_result(result, ENDPOINT) == frame(TEXT, expected, mask=None)
 
 
 class Shouting(DefaultJSONProvider):
@@ -380,7 +388,8 @@ class Shouting(DefaultJSONProvider):
 
 
 def test_json_is_written_by_the_applications_provider() -> None:
-    assert encode_result({"a": 1}, Shouting(flask.Flask("app"))) == frame(TEXT, b'{"A": 1}', mask=None)
+    endpoint = Endpoint("/chat", dumps=Shouting(flask.Flask("app")).dumps)
+    assert encode_result({"a": 1}, endpoint) == frame(TEXT, b'{"A": 1}', mask=None)
 
 
 NOT_SENDABLE = [
@@ -405,25 +414,25 @@ def test_anything_else_is_a_handler_error_that_names_its_type(result: object) ->
     with pytest.raises(
         HandlerError, match=f"returns None, str, bytes, dict or list, not {type(result).__name__}$"
     ):
-        encode_result(result, JSON)
+        encode_result(result, ENDPOINT)
 
 
 @pytest.mark.parametrize("message", [None, *NOT_SENDABLE])
 def test_a_message_of_another_type_is_a_type_error_that_says_what_can_be_sent(message: Any) -> None:
     complaint = f"a message is str, bytes, dict or list, not {type(message).__name__}$"
     with pytest.raises(TypeError, match=complaint):
-        to_message(message, JSON.dumps)
+        encode(message, JSON.dumps)
 
 
 @pytest.mark.parametrize("text", ["\ud800", "a\udfffb", "\udc80" * 200])
 def test_a_lone_surrogate_is_no_text(text: str) -> None:
     with pytest.raises(UnicodeEncodeError):
-        encode_message(text)
+        encode(text, JSON.dumps)
     with pytest.raises(UnicodeEncodeError):
-        encode_result(text, JSON)
+        encode_result(text, ENDPOINT)
 
 
 @pytest.mark.parametrize("result", [{"a": object()}, [{1}], {(): 1}])
 def test_what_json_cannot_say_is_json_s_error(result: object) -> None:
     with pytest.raises(TypeError):
-        encode_result(result, JSON)
+        encode_result(result, ENDPOINT)
