@@ -21,7 +21,7 @@ COMPILED_TESTS := tests/test_compiled.py tests/connection \
 	$(patsubst %,tests/conversation/test_%.py,async_batches configuration handler_errors returns)
 
 # What opens no socket.
-QUICK_TESTS := tests/test_layers.py tests/test_metrics.py tests/test_settings.py tests/protocol tests/hub \
+QUICK_TESTS := tests/test_layers.py tests/test_metrics.py tests/test_settings.py tests/test_privates.py tests/protocol tests/hub \
 	$(patsubst %,tests/cluster/test_%.py,envelope ids registry sequences) \
 	$(patsubst %,tests/conversation/test_%.py,handlers query_params) \
 	$(patsubst %,tests/connection/test_%.py,keepalive_rule outbox states)

@@ -264,7 +264,7 @@ for line in sys.stdin:
         print(repr(backplane))
         backplane.start(print)
         try:
-            backplane.check()
+            backplane.wait_for_answer()
         finally:
             backplane.close(0)
     except Exception:

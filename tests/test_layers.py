@@ -211,7 +211,8 @@ def test_only_the_protocol_knows_the_websockets_package() -> None:
 
 def test_importing_gws_imports_no_asyncio_server() -> None:
     program = """
-import sys, gws
+import sys
+from gws import *
 unwanted = ("websockets.asyncio", "websockets.sync", "websockets.legacy", "gunicorn", "uvloop")
 print([name for name in sys.modules if name.startswith(unwanted)])
 """
@@ -223,7 +224,7 @@ def test_importing_gws_patches_nothing_and_runs_no_loop() -> None:
 import asyncio, threading
 import gevent.monkey, gevent.select
 threads, poll = threading.active_count(), gevent.select.poll.poll
-import gws
+from gws import *
 print(gevent.monkey.saved, asyncio._get_running_loop(), threading.active_count() - threads)
 print(gevent.select.poll.poll is poll)
 """

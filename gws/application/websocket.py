@@ -105,6 +105,7 @@ class WebSocket:
         else:
             app.record(functools.partial(self._register, view))
         process.declare(self._endpoint)
+        # A gunicorn worker of another class says nowhere that it serves.
         gunicorn_start.await_worker()
 
     def __repr__(self) -> str:
@@ -268,6 +269,7 @@ class WebSocket:
     def _view(self, **path_params: Any) -> Response:
         try:
             upgrade = find_upgrade(request.environ)
+            upgrade.adopt_server()
             names.serve(upgrade.server, request_ctx.app, self._endpoint)
             # Before anybody is connected, so that nothing is missed.
             self._cluster()
@@ -280,7 +282,7 @@ class WebSocket:
             return answer(refusal)
         except ConnectRefusedError as refusal:
             return answer_as_view(refusal.answer)
-        return upgrade.run(conversation)
+        return upgrade.schedule(conversation)
 
     def _current_settings(self) -> Settings:
         app = request_ctx.app

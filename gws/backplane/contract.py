@@ -19,7 +19,7 @@ class Backplane(abc.ABC):
 
     @property
     @abc.abstractmethod
-    def listening(self) -> int | None:
+    def node_count(self) -> int | None:
         """Nodes that heard the last message to all, with this one; None as long as that is not known. In the hub."""
 
     @abc.abstractmethod
@@ -31,7 +31,7 @@ class Backplane(abc.ABC):
         """
 
     @abc.abstractmethod
-    def check(self) -> None:
+    def wait_for_answer(self) -> None:
         """Wait for a first answer of the engine, some seconds at most. An engine that is away is no error yet.
 
         Raises:

@@ -29,14 +29,14 @@ class MemoryBackplane(Backplane):
         return self._greenlet is not None
 
     @property
-    def listening(self) -> int | None:
+    def node_count(self) -> int | None:
         return len(_listeners.get(ALL, ()))
 
     def start(self, receive: Callable[[str, bytes], None]) -> None:
         self._incoming.attach()
         self._greenlet = gevent.spawn(self._pass_on, receive)
 
-    def check(self) -> None:
+    def wait_for_answer(self) -> None:
         pass
 
     def publish(self, channel: str, data: bytes) -> None:

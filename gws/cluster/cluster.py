@@ -54,9 +54,9 @@ class Cluster:
         return self.node.is_ready
 
     @property
-    def listening(self) -> int | None:
+    def node_count(self) -> int | None:
         """Nodes that hear each other, with this one; None as long as that is not known. In the hub."""
-        return self.node.backplane.listening
+        return self.node.backplane.node_count
 
     # Beginning and end
 
@@ -72,13 +72,13 @@ class Cluster:
                 self._listen(name)
             self.membership.start()
 
-    def check(self) -> None:
+    def wait_for_answer(self) -> None:
         """Wait for a first answer of the backplane, some seconds at most, and for those of the other nodes.
 
         Raises:
             BackplaneError: there will never be one.
         """
-        self.node.backplane.check()
+        self.node.backplane.wait_for_answer()
         if self.is_ready:
             self.membership.wait_until_known()
 

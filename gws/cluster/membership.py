@@ -94,8 +94,8 @@ class Membership:
         self._node.publish(channels.ALL, Kind.HEARTBEAT, _GREETING)
 
     def _is_known(self) -> bool:
-        listening = self._node.backplane.listening
-        return listening is not None and len(self._greeted) >= listening - 1
+        count = self._node.backplane.node_count
+        return count is not None and len(self._greeted) >= count - 1
 
     def _hear(self, node: int) -> None:
         self._last_heard[node] = time.monotonic()

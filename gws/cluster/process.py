@@ -98,7 +98,7 @@ class Process:
                 "pip install 'gevent-gws[embedded]', or set GWS_BACKPLANE_URL=redis://..."
             )
 
-    def check(self) -> None:
+    def wait_for_answer(self) -> None:
         """Wait for a first answer of each backplane, some seconds at most.
 
         Raises:
@@ -106,9 +106,9 @@ class Process:
         """
         # A stop may come meanwhile, and forget them.
         for url, cluster in tuple(self._clusters.items()):
-            cluster.check()
+            cluster.wait_for_answer()
             if url != urls.MEMORY and cluster.is_ready:
-                nodes = cluster.listening or "unknown"
+                nodes = cluster.node_count or "unknown"
                 logger.info("backplane %s connected; nodes: %s", urls.redact(url), nodes)
 
     def stop(self) -> None:

@@ -18,7 +18,7 @@ cdef class Connection(Transport):
     cdef bint _heard
     cdef bint _has_read
     cdef object _keepalive
-    cdef object _slot
+    cdef object _shared_timer
     cdef object _timer
 
     @cython.locals(inbox=Inbox)

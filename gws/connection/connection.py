@@ -19,7 +19,7 @@ import gevent
 
 from ..errors import ProtocolError
 from ..hub.io import hub_callback
-from ..hub.timers import Slot
+from ..hub.timers import SharedTimer
 from ..metrics import counters
 from ..protocol.deflate import Inflater
 from ..protocol.frames import (
@@ -65,7 +65,7 @@ class Connection(Transport):
         "_on_ending",
         "_peer_closed",
         "_reader",
-        "_slot",
+        "_shared_timer",
         "_timer",
         "close_code",
         "close_reason",
@@ -93,7 +93,7 @@ class Connection(Transport):
         self._has_read = False
         """Whether the peer has made room for more since then."""
         self._keepalive: Keepalive | None = None
-        self._slot: Slot | None = None
+        self._shared_timer: SharedTimer | None = None
         """With those whose keepalive is due at about the same time."""
         self._timer: Any = None
         """Of the end, once that has begun."""
@@ -341,7 +341,7 @@ class Connection(Transport):
     def _keep_alive_at(self, when: float) -> None:
         settings = self._settings
         shortest = min(settings.ping_interval or settings.ping_timeout, settings.ping_timeout)
-        self._slot = self.io.slots.add(self, when, max(shortest / LATENESS, 0.0001))
+        self._shared_timer = self.io.timers.add(self, when, max(shortest / LATENESS, 0.0001))
 
     @hub_callback
     def keep_alive(self) -> None:
@@ -384,9 +384,9 @@ class Connection(Transport):
         self._timer.start(callback, update=True)
 
     def _stop_timer(self) -> None:
-        if self._slot is not None:
-            self._slot.pop(self, None)
-            self._slot = None
+        if self._shared_timer is not None:
+            self._shared_timer.pop(self, None)
+            self._shared_timer = None
         if self._timer is not None:
             self._timer.stop()
             self._timer.close()

@@ -19,4 +19,4 @@ cdef class Conversation:
 
     @cython.locals(handled=Py_ssize_t, next_look=Py_ssize_t)
     cpdef bint _handle(self, handler, list messages)
-    cpdef _say(self, result)
+    cpdef _send_result(self, result)

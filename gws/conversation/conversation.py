@@ -152,7 +152,7 @@ class Conversation:
                 if result is False or _is_answer(result):
                     return self._refuse(result)
                 if result is not True:
-                    self._say(result)
+                    self._send_result(result)
         except ConnectRefusedError:
             raise
         except BaseException as error:
@@ -324,7 +324,7 @@ class Conversation:
                 if self._tears_down:
                     self._call_and_tear_down(handler, message)
                 else:
-                    self._say(call(self._ws, message))
+                    self._send_result(call(self._ws, message))
                 if self._globals:
                     self._globals.clear()
                 if connection.ending is OURS:
@@ -355,7 +355,7 @@ class Conversation:
         if handler.is_async:
             self._run_in_task(handler, iter((message,)), 0)
         else:
-            self._say(handler.call(self._ws, message))
+            self._send_result(handler.call(self._ws, message))
 
     def _call_and_tear_down(self, handler: Handler, message: Message) -> None:
         """Do the same, and run the teardown functions as behind a request: in the greenlet, where they may wait."""
@@ -402,14 +402,14 @@ class Conversation:
                     connection.inbox.put_back(messages)
         return False
 
-    def _say(self, result: object) -> None:
+    def _send_result(self, result: object) -> None:
         """Send what a handler returned."""
         if type(result) is str:
             frame = encode_text(result)
         elif result is None:
             return
         elif inspect.iscoroutine(result):
-            self._say(aio.run(result))
+            self._send_result(aio.run(result))
             return
         else:
             frame = encode_result(result, self._endpoint)

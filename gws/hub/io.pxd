@@ -4,7 +4,7 @@ cdef class HubIO:
     cdef public object switch_to_hub
     cdef public object thread
     cdef public object buffer
-    cdef public object slots
+    cdef public object timers
     cdef public dict deflaters
     cdef public object compressing
     cdef object _renewal

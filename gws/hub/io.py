@@ -19,7 +19,7 @@ from ..aio.loop import HubLoop
 from ..metrics import counters
 from ..protocol.deflate import Allowance, Compression, Deflater
 from .threads import get_thread, poll_once
-from .timers import HubSlots
+from .timers import SharedTimers
 
 logger = logging.getLogger("gws.hub")
 
@@ -115,9 +115,9 @@ class HubIO:
         "hub",
         "loop",
         "send_space",
-        "slots",
         "switch_to_hub",
         "thread",
+        "timers",
     )
 
     def __init__(self, hub: Any) -> None:
@@ -127,7 +127,7 @@ class HubIO:
         """Without gevent's look for a `switch_out` hook, which is there for calls that may not block."""
         self.thread: int = hub.thread_ident
         self.buffer = memoryview(bytearray(RECEIVE_SIZE))
-        self.slots = HubSlots(hub.loop)
+        self.timers = SharedTimers(hub.loop)
         self.deflaters: dict[tuple[Compression, int], Deflater] = {}
         """Those that connections without context takeover share, by window bits."""
         self.compressing = Allowance(COMPRESSING, time.monotonic, self._renew_soon)

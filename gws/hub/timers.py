@@ -11,13 +11,13 @@ from typing import Any, Protocol
 
 
 class HasKeepalive(Protocol):
-    """A connection, as far as a slot is concerned."""
+    """A connection, as far as its timer is concerned."""
 
     def keep_alive(self) -> None:
         """Do what is due; it must not raise."""
 
 
-class Slot(dict[HasKeepalive, None]):
+class SharedTimer(dict[HasKeepalive, None]):
     """Connections due in the same interval; each removes itself when it closes."""
 
     __slots__ = ("timer",)
@@ -27,8 +27,8 @@ class Slot(dict[HasKeepalive, None]):
         self.timer = timer
 
 
-class HubSlots:
-    """The slots of one hub.
+class SharedTimers:
+    """The timers of one hub, each shared by those that are due in the same interval.
 
     Args:
         loop: the hub's.
@@ -36,9 +36,9 @@ class HubSlots:
 
     def __init__(self, loop: Any) -> None:
         self._loop = loop
-        self._slots: dict[tuple[float, int], Slot] = {}
+        self._timers: dict[tuple[float, int], SharedTimer] = {}
 
-    def add(self, connection: HasKeepalive, when: float, width: float) -> Slot:
+    def add(self, connection: HasKeepalive, when: float, width: float) -> SharedTimer:
         """Have a connection looked at.
 
         Args:
@@ -47,18 +47,18 @@ class HubSlots:
             width: seconds by which that may be late.
         """
         number = math.ceil(when / width)
-        slot = self._slots.get((width, number))
-        if slot is None:
+        shared = self._timers.get((width, number))
+        if shared is None:
             seconds = max(number * width - time.monotonic(), 0.0)
-            slot = self._slots[width, number] = Slot(self._loop.timer(seconds))
-            slot.timer.start(self._look, width, number, update=True)
-        slot[connection] = None
-        return slot
+            shared = self._timers[width, number] = SharedTimer(self._loop.timer(seconds))
+            shared.timer.start(self._look, width, number, update=True)
+        shared[connection] = None
+        return shared
 
     def _look(self, width: float, number: int) -> None:
-        slot = self._slots.pop((width, number))
-        slot.timer.close()
-        for connection in tuple(slot):
+        shared = self._timers.pop((width, number))
+        shared.timer.close()
+        for connection in tuple(shared):
             # One may end another.
-            if connection in slot:
+            if connection in shared:
                 connection.keep_alive()

@@ -43,7 +43,7 @@ def begin(worker: GeventWorker) -> None:
         # One whose application waits, or fails, while it is loaded has none.
         application = getattr(worker, "wsgi", None)
         process.start(worker.cfg.workers > 1, announce=is_first, application=application)
-        process.check()
+        process.wait_for_answer()
     except ConfigurationError as error:
         from gunicorn.arbiter import Arbiter
 

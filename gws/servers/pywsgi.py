@@ -335,7 +335,7 @@ class UpgradeServer(WSGIServer):
         self._waited: dict[Any, BaseException] = {}
         """Those that did when a stop last looked."""
         self._last_request: Any = None
-        self.told = Event()
+        self.stop_requested = Event()
         """Set when it is to stop, or has."""
         shutdown.add_server(self)
 
@@ -352,7 +352,7 @@ class UpgradeServer(WSGIServer):
     def close(self) -> None:
         """Accept nobody more; a client that does nothing for `LAST_REQUEST` seconds from now on is not waited for."""
         super().close()
-        self.told.set()
+        self.stop_requested.set()
         if self._last_request is None:
             self._waited = dict(self.waiting)
             self._last_request = gevent.get_hub().loop.timer(LAST_REQUEST, LAST_REQUEST, ref=False)

@@ -49,10 +49,11 @@ def serve(app: Any, host: str = "127.0.0.1", port: int = 8080, **options: Unpack
     print(f"gws listens on {scheme}://{_shown(host, server.server_port)}", file=sys.stderr, flush=True)
     if gevent.get_hub().loop.default:
         _signal_watchers.extend(
-            gevent.signal_handler(number, server.told.set) for number in (signal.SIGTERM, signal.SIGINT)
+            gevent.signal_handler(number, server.stop_requested.set)
+            for number in (signal.SIGTERM, signal.SIGINT)
         )
     try:
-        serve_until_told(server)
+        serve_until_stopped(server)
     finally:
         _ignore_signals()
 
@@ -65,7 +66,7 @@ def start_server(app: Any, host: str, port: int, options: ServeOptions) -> Upgra
     try:
         server = _make_server(app, host, port, options)
         process.start(is_multiprocess=False, application=app)
-        process.check()
+        process.wait_for_answer()
     except ConfigurationError as error:
         sys.exit(f"gws: {error}")
     try:
@@ -76,10 +77,10 @@ def start_server(app: Any, host: str, port: int, options: ServeOptions) -> Upgra
     return server
 
 
-def serve_until_told(server: UpgradeServer) -> None:
+def serve_until_stopped(server: UpgradeServer) -> None:
     """Wait until the server is told to stop; then close every connection of the process with 1001."""
     try:
-        server.told.wait()
+        server.stop_requested.wait()
     finally:
         shutdown.close_all()
         server.stop(timeout=0)

@@ -72,6 +72,9 @@ class Upgrade:
         """The server that the request came to."""
         return self._handler.server
 
+    def adopt_server(self) -> None:
+        """Have a stop close the server, if it is one that gws has not started."""
+
     def take_over(self) -> tuple[Any, bytes]:
         """Return the socket, which does not block and is nobody else's any more, and the bytes behind the request."""
         handler = self._handler
@@ -98,7 +101,7 @@ class Upgrade:
         """Have the HTTP handler close the connection behind its answer."""
         self._handler.close_connection = True
 
-    def run(self, conversation: Upgraded) -> Response:
+    def schedule(self, conversation: Upgraded) -> Response:
         """Have the conversation begin once the application has returned: Flask's frames are off the stack by then.
 
         Returns:
@@ -117,6 +120,11 @@ class GeventWebSocketUpgrade(Upgrade):
         super().__init__(websocket.handler)
         self._websocket = websocket
 
+    def adopt_server(self) -> None:
+        """Do so: this is the first that gws hears of it."""
+        shutdown.install_signal_handlers()
+        shutdown.add_server(self._handler.server)
+
     def take_over(self) -> tuple[Any, bytes]:
         """Return the socket and the bytes behind the request; the WebSocket object writes nothing more."""
         self._websocket.closed = True
@@ -126,7 +134,7 @@ class GeventWebSocketUpgrade(Upgrade):
         """Return a copy of the request's context, whose own greenlet may still have it when the conversation begins."""
         return request_ctx.copy()
 
-    def run(self, conversation: Upgraded) -> Response:
+    def schedule(self, conversation: Upgraded) -> Response:
         """Run the conversation in a greenlet that knows nothing of this request, and have this one wait for it.
 
         gunicorn counts the greenlet that it has made, and stops when that ends.
@@ -160,9 +168,6 @@ def find_upgrade(environ: dict[str, Any]) -> Upgrade:
         return own
     theirs = environ.get("wsgi.websocket")
     if isinstance(theirs, GeventWebSocket):
-        # A server that is not ours: this is the first that gws hears of it.
-        shutdown.install_signal_handlers()
-        shutdown.add_server(theirs.handler.server)
         return GeventWebSocketUpgrade(theirs)
     raise HandshakeRefusedError(
         501,

@@ -10,7 +10,7 @@ import gevent
 
 from ..cluster.process import process
 from ..hub.io import forget_hub_io
-from ..servers.serve import serve_until_told, start_server
+from ..servers.serve import serve_until_stopped, start_server
 from ..servers.serve_options import ServeOptions
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class Server:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         assert self._server is not None
-        self._server.loop.run_callback_threadsafe(self._server.told.set)
+        self._server.loop.run_callback_threadsafe(self._server.stop_requested.set)
         self._thread.join(STOP_TIMEOUT)
 
     def url(self, path: str = "/") -> str:
@@ -87,7 +87,7 @@ class Server:
             self._server = server
             self.port = server.server_port or 0
             self._has_begun.set()
-            serve_until_told(server)
+            serve_until_stopped(server)
         finally:
             # A start that failed may have begun with the backplanes.
             process.stop()

@@ -76,7 +76,7 @@ class Node:
         self.ends = 0
         """How often it has heard `END`."""
         self.backplane.start(self._receive)
-        self.backplane.check()
+        self.backplane.wait_for_answer()
         self.subscribe(END)
 
     def _receive(self, channel: str, data: bytes) -> None:
@@ -188,7 +188,7 @@ class Engine:
             cluster.add(place)
         cluster.start()
         self._stack.callback(cluster.close, 0)
-        cluster.check()
+        cluster.wait_for_answer()
         wait_for(lambda: cluster.is_ready, "the cluster to be ready")
         return cluster
 

@@ -49,8 +49,8 @@ class RedisBackplane(Backplane):
         return self._publishing.state is self._listening.state is LinkState.UP
 
     @property
-    def listening(self) -> int | None:
-        return self._publishing.listening
+    def node_count(self) -> int | None:
+        return self._publishing.node_count
 
     def start(self, receive: Callable[[str, bytes], None]) -> None:
         """Begin.
@@ -67,7 +67,7 @@ class RedisBackplane(Backplane):
         self._publishing.start()
         self._listening.start()
 
-    def check(self) -> None:
+    def wait_for_answer(self) -> None:
         deadline = time.monotonic() + CHECK_TIMEOUT
         self._is_checking = True
         try:

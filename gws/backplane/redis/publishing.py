@@ -45,7 +45,7 @@ class RedisPublishing(RedisLink):
         """Nodes that heard the last message to all."""
 
     @property
-    def listening(self) -> int | None:
+    def node_count(self) -> int | None:
         """How many they are; None while a later one may be under way."""
         return None if self.buffer or self.under_way else self._audience
 
