@@ -1,6 +1,7 @@
 cimport cython
 
 from gws.connection.connection cimport Connection
+from gws.conversation.results cimport send_result
 
 
 cdef class Conversation:
@@ -8,15 +9,13 @@ cdef class Conversation:
     cdef bint _connected
     cdef Connection _connection
     cdef object _context
-    cdef object _deadline
     cdef object _endpoint
     cdef dict _globals
     cdef object _handlers
-    cdef object _handshake
+    cdef object _opening
     cdef object _runner
     cdef bint _tears_down
     cdef object _ws
 
-    @cython.locals(handled=Py_ssize_t, next_look=Py_ssize_t)
+    @cython.locals(connection=Connection, handled=Py_ssize_t, next_look=Py_ssize_t)
     cpdef bint _handle(self, handler, list messages)
-    cpdef _send_result(self, result)

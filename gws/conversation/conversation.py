@@ -1,25 +1,20 @@
-"""What happens on one connection, from its handshake to its end: events in order, and the ladder of errors."""
+"""What happens on one connection, from its handshake to its end: the events in their order."""
 
 from __future__ import annotations
 
 import contextvars
-import inspect
+import functools
 import logging
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any
 
 import gevent
 from flask import (
     Flask,
-    Response,
     appcontext_tearing_down,
-    current_app,
-    got_request_exception,
-    request,
     request_tearing_down,
 )
 from flask.globals import app_ctx, request_ctx
-from werkzeug.exceptions import HTTPException
 
 from .. import aio
 from ..cluster.endpoint import Endpoint
@@ -29,24 +24,18 @@ from ..connection.compressed import CompressedConnection
 from ..connection.connection import Connection
 from ..connection.states import FAILED, LOST, OURS
 from ..connection.transport import HIGH_WATER
-from ..errors import ConnectRefusedError, HandlerError, HandshakeRefusedError
 from ..printable import printable
-from ..protocol import handshake
-from ..protocol.frames import ABNORMAL, GOING_AWAY, INTERNAL_ERROR, POLICY_VIOLATION, encode_text
+from ..protocol.frames import ABNORMAL, GOING_AWAY, INTERNAL_ERROR, encode_text
 from ..protocol.messages import Message
-from ..protocol.origins import check_origin
 from ..servers import shutdown
 from ..servers.upgrade import Upgrade
 from ..settings import Settings
 from .connector import WebSocketConnector, leave_rooms
-from .handlers import Handler, encode_result
+from .handlers import Handler
+from .opening import Opening, check_handshake
+from .results import encode_result, fail, send_result
 
 logger = logging.getLogger("gws.conversation")
-
-FORBIDDEN: Final = ("the connect handler refuses\n", 403, {"Content-Type": "text/plain; charset=utf-8"})
-"""What a connect handler answers with that returns False."""
-MAX_REASON: Final = 123
-"""Bytes of a Close's reason (RFC 6455 §5.5)."""
 
 
 class Conversation:
@@ -68,11 +57,10 @@ class Conversation:
         "_connected",
         "_connection",
         "_context",
-        "_deadline",
         "_endpoint",
         "_globals",
         "_handlers",
-        "_handshake",
+        "_opening",
         "_runner",
         "_tears_down",
         "_ws",
@@ -86,8 +74,7 @@ class Conversation:
         upgrade: Upgrade,
         path_params: Mapping[str, Any],
     ) -> None:
-        accepted = _accept_handshake(settings, upgrade)
-        self._handshake: tuple[Upgrade, list[tuple[str, str]]] | None = (upgrade, accepted.headers)
+        accepted = check_handshake(settings, upgrade)
         self._endpoint = endpoint
         self._handlers = handlers
         self._app = request_ctx.app
@@ -106,8 +93,15 @@ class Conversation:
             self._accept,
             settings.max_rooms,
         )
-        self._deadline = gevent.Timeout(settings.handshake_timeout) if "connect" in handlers else None
-        """Of the connect handler, where there is one, for as long as it has not accepted."""
+        self._opening: Opening | None = Opening(
+            endpoint,
+            upgrade,
+            accepted.headers,
+            self._context,
+            self._connection,
+            settings.handshake_timeout if "connect" in handlers else None,
+        )
+        """Until the connect handler has finished."""
         self._connected = False
         """Whether the connect handler has finished."""
         self._tears_down = _has_teardown(self._app)
@@ -120,13 +114,15 @@ class Conversation:
         """Run the connect handler and send the 101 with what it said behind it.
 
         Raises:
-            ConnectRefusedError: the connect handler answers in plain HTTP.
-            HandshakeRefusedError: the connect handler took too long, or the process is stopping.
-            Exception: what the connect handler raised, unless it has accepted: for Flask to answer.
+            ConnectRefusedError, HandshakeRefusedError, Exception: as of `Opening.connect`.
         """
+        assert self._opening is not None
+        handler = self._handlers.get("connect")
         shutdown.enter(self._connection)
         try:
-            self._connected = self._connect()
+            self._connected = self._opening.connect(
+                None if handler is None else functools.partial(handler.call, self._ws, "")
+            )
         except BaseException:
             shutdown.leave(self._connection)
             self._connection.abort()
@@ -134,59 +130,9 @@ class Conversation:
         finally:
             # Whatever came of it, nothing is left to accept, and the connection is reached by its id or not at all.
             shutdown.has_connected(self._connection)
-            self._handshake = None
+            self._opening = None
         if self._connected and self._connection.admit():
             registry.add(self._endpoint, self._ws.id, self._connection)
-
-    def _connect(self) -> bool:
-        """Return whether the connect handler has finished."""
-        deadline = self._deadline
-        if deadline is None:
-            self._accept()
-            return True
-        try:
-            with deadline:
-                result = self._handlers["connect"].call(self._ws, "")
-                if inspect.iscoroutine(result):
-                    result = aio.run(result)
-                if result is False or _is_answer(result):
-                    return self._refuse(result)
-                if result is not True:
-                    self._send_result(result)
-        except ConnectRefusedError:
-            raise
-        except BaseException as error:
-            if error is deadline:
-                raise HandshakeRefusedError(503, "the connect handler took too long") from error
-            if self._handshake is None:
-                if isinstance(error, HTTPException):
-                    return self._refuse(error)
-                if isinstance(error, gevent.GreenletExit):
-                    self._connection.close(GOING_AWAY, "going away")
-                else:
-                    self._fail("connect", error)
-                return False
-            if isinstance(error, gevent.GreenletExit):
-                # Of a stop, which does not wait for it.
-                _check_not_stopping()
-            if isinstance(error, Exception | gevent.GreenletExit | KeyboardInterrupt):
-                raise
-            raise HandlerError(f"the connect handler raised {type(error).__name__}") from error
-        self._accept()
-        return True
-
-    def _refuse(self, answer: Any) -> bool:
-        """Answer the handshake as a Flask view would, with 403 for False; or close, if the 101 is out already.
-
-        Raises:
-            ConnectRefusedError: for the view to return the answer.
-        """
-        if answer is False:
-            answer = FORBIDDEN
-        if self._handshake is not None:
-            raise ConnectRefusedError(answer)
-        self._connection.close(POLICY_VIOLATION, current_app.make_response(answer).status[:MAX_REASON])
-        return False
 
     def run(self) -> None:
         """Handle the messages and the end of the connection, in the greenlet that is to be the connection's."""
@@ -219,25 +165,8 @@ class Conversation:
 
     def _accept(self) -> None:
         """Send the 101, once."""
-        if self._handshake is None:
-            return
-        _check_not_stopping()
-        upgrade, headers = self._handshake
-        head = handshake.encode_response(headers + self._session_cookies()) if upgrade.sends_head else b""
-        socket, received = upgrade.take_over()
-        self._handshake = None
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
-        self._connection.open(socket, head, received)
-
-    def _session_cookies(self) -> list[tuple[str, str]]:
-        """Return the cookies that save what was done to `flask.session` until now."""
-        if self._app.session_interface.is_null_session(self._context.session):
-            return []
-        response = Response()
-        self._app.session_interface.save_session(self._app, self._context.session, response)
-        return [("Set-Cookie", cookie) for cookie in response.headers.getlist("Set-Cookie")]
+        if self._opening is not None:
+            self._opening.accept()
 
     def _leave(self) -> None:
         """Take the connection, which has begun to end, from where others reach it."""
@@ -324,7 +253,7 @@ class Conversation:
                 if self._tears_down:
                     self._call_and_tear_down(handler, message)
                 else:
-                    self._send_result(call(self._ws, message))
+                    send_result(connection, self._endpoint, call(self._ws, message))
                 if self._globals:
                     self._globals.clear()
                 if connection.ending is OURS:
@@ -348,14 +277,14 @@ class Conversation:
         if isinstance(error, gevent.GreenletExit):
             self._connection.close(GOING_AWAY, "going away")
         else:
-            self._fail(event, error)
+            fail(self._app, self._endpoint, self._connection, event, error)
 
     def _call(self, handler: Handler, message: Message) -> None:
         """Call a handler once, and send its result."""
         if handler.is_async:
             self._run_in_task(handler, iter((message,)), 0)
         else:
-            self._send_result(handler.call(self._ws, message))
+            send_result(self._connection, self._endpoint, handler.call(self._ws, message))
 
     def _call_and_tear_down(self, handler: Handler, message: Message) -> None:
         """Do the same, and run the teardown functions as behind a request: in the greenlet, where they may wait."""
@@ -402,35 +331,6 @@ class Conversation:
                     connection.inbox.put_back(messages)
         return False
 
-    def _send_result(self, result: object) -> None:
-        """Send what a handler returned."""
-        if type(result) is str:
-            frame = encode_text(result)
-        elif result is None:
-            return
-        elif inspect.iscoroutine(result):
-            self._send_result(aio.run(result))
-            return
-        else:
-            frame = encode_result(result, self._endpoint)
-        connection = self._connection
-        connection.queue(frame)
-        if connection.outbox.size > HIGH_WATER and self._handshake is None:
-            drain(connection)
-
-    def _fail(self, event: str, error: BaseException) -> None:
-        self._app.logger.error(
-            "the %s handler of %s failed; its connection is closed with 1011",
-            event,
-            self._endpoint,
-            exc_info=error,
-        )
-        self._connection.fail(INTERNAL_ERROR, "internal error")
-        try:
-            got_request_exception.send(self._app, _async_wrapper=self._app.ensure_sync, exception=error)
-        except Exception:
-            self._app.logger.exception("a receiver of got_request_exception failed")
-
 
 def _has_teardown(app: Flask) -> bool:
     """Return whether an application, or an extension of it, has something to do at the end of a request."""
@@ -440,35 +340,3 @@ def _has_teardown(app: Flask) -> bool:
         or appcontext_tearing_down.receivers
         or request_tearing_down.receivers
     )
-
-
-def _is_answer(result: object) -> bool:
-    """Return whether a Flask view would answer with this, and it is no message: a `Response`, a tuple, an exception."""
-    return isinstance(result, tuple) or callable(result)
-
-
-def _accept_handshake(settings: Settings, upgrade: Upgrade) -> handshake.Accepted:
-    """Return what the current request is answered with, and what is agreed on."""
-    _check_not_stopping()
-    if settings.require_subprotocol and not upgrade.sends_head:
-        raise HandshakeRefusedError(501, "gevent-websocket's handler agrees on no subprotocol")
-    accepted = handshake.accept(
-        request.method,
-        request.environ["SERVER_PROTOCOL"],
-        request.headers.items(),
-        subprotocols=settings.subprotocols if upgrade.sends_head else (),
-        require_subprotocol=settings.require_subprotocol,
-        compression=settings.compression if upgrade.sends_head else None,
-    )
-    origin = request.headers.get("Origin")
-    # "This header field is included" by browsers, and programs are let in without (RFC 6455 §10.2).
-    if origin is not None:
-        # Not `host_url`, which spells an international domain as people do, and the Origin does not.
-        own = f"{request.scheme}://{request.headers.get('Host', '')}"
-        check_origin(origin, own, settings.allowed_origins)
-    return accepted
-
-
-def _check_not_stopping() -> None:
-    if shutdown.has_begun():
-        raise HandshakeRefusedError(503, "the server is going away")

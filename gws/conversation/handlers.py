@@ -1,4 +1,4 @@
-"""Binds a handler's parameters by name, once, when it is decorated; and says what its result is on the wire."""
+"""Binds a handler's parameters by name, once, when it is decorated."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import inspect
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from ..cluster.endpoint import Endpoint
-from ..errors import HandlerError
 from ..protocol.messages import Message
 
 
@@ -76,18 +74,3 @@ def _is_async(function: Callable[..., object]) -> bool:
     while isinstance(function, functools.partial):
         function = function.func
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
-
-
-def encode_result(result: object, endpoint: Endpoint) -> bytes:
-    """Return what a handler of an endpoint returned, as one frame.
-
-    Args:
-        result: anything but None.
-        endpoint: whose application makes JSON text of it.
-
-    Raises:
-        HandlerError: it is nothing that can be sent.
-    """
-    if not isinstance(result, str | bytes | dict | list):
-        raise HandlerError(f"a handler returns None, str, bytes, dict or list, not {type(result).__name__}")
-    return endpoint.encode(result)

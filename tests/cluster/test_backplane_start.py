@@ -424,7 +424,7 @@ def test_the_argument_wins_over_the_configuration_over_the_environment(
         app.register_blueprint(blueprint, url_prefix="/api")
         # After the endpoints: it is looked up when the server starts.
         app.config["GWS_BACKPLANE_URL"] = {config!r}
-        print(websocket.backplane_url, other.backplane_url)
+        print(websocket._endpoint.backplane_url, other._endpoint.backplane_url)
         """
     )
     assert said == f"{expected} {expected}\n"

@@ -15,7 +15,8 @@ from flask.json.provider import DefaultJSONProvider
 
 from gws import aio
 from gws.cluster.endpoint import Endpoint
-from gws.conversation.handlers import bind, encode_result
+from gws.conversation.handlers import bind
+from gws.conversation.results import encode_result
 from gws.errors import HandlerError
 from gws.protocol.encoding import encode, is_text, payload_of
 

@@ -1,0 +1,65 @@
+"""What becomes of what a handler returns, and of what it raises."""
+
+from __future__ import annotations
+
+import inspect
+
+from flask import Flask, got_request_exception
+
+from .. import aio
+from ..cluster.endpoint import Endpoint
+from ..connection.backpressure import drain
+from ..connection.connection import Connection
+from ..connection.transport import HIGH_WATER
+from ..errors import HandlerError
+from ..protocol.frames import INTERNAL_ERROR, encode_text
+
+
+def encode_result(result: object, endpoint: Endpoint) -> bytes:
+    """Return what a handler of an endpoint returned, as one frame.
+
+    Args:
+        result: anything but None.
+        endpoint: whose application makes JSON text of it.
+
+    Raises:
+        HandlerError: it is nothing that can be sent.
+    """
+    if not isinstance(result, str | bytes | dict | list):
+        raise HandlerError(f"a handler returns None, str, bytes, dict or list, not {type(result).__name__}")
+    return endpoint.encode(result)
+
+
+def send_result(connection: Connection, endpoint: Endpoint, result: object) -> None:
+    """Send what a handler returned, and wait while the client is behind. In the connection's greenlet.
+
+    Raises:
+        HandlerError: it is nothing that can be sent.
+    """
+    if type(result) is str:
+        frame = encode_text(result)
+    elif result is None:
+        return
+    elif inspect.iscoroutine(result):
+        send_result(connection, endpoint, aio.run(result))
+        return
+    else:
+        frame = encode_result(result, endpoint)
+    connection.queue(frame)
+    if connection.outbox.size > HIGH_WATER:
+        drain(connection)
+
+
+def fail(app: Flask, endpoint: Endpoint, connection: Connection, event: str, error: BaseException) -> None:
+    """End a connection with 1011 after what a handler raised, and tell the application as Flask does."""
+    app.logger.error(
+        "the %s handler of %s failed; its connection is closed with 1011",
+        event,
+        endpoint,
+        exc_info=error,
+    )
+    connection.fail(INTERNAL_ERROR, "internal error")
+    try:
+        got_request_exception.send(app, _async_wrapper=app.ensure_sync, exception=error)
+    except Exception:
+        app.logger.exception("a receiver of got_request_exception failed")
