@@ -27,6 +27,13 @@ def endpoint_of(channel: str) -> str | None:
     return endpoint if kind == "endpoint" else None
 
 
+def audience_of(channel: str) -> tuple[str, str | None]:
+    """Return the endpoint, and the room if there is one, whose connections a channel of `of_endpoint` is for."""
+    kind, _, name = channel.partition(" ")
+    endpoint, _, room = name.partition("\0")
+    return endpoint, room if kind == "room" else None
+
+
 def place_of(channel: str) -> str:
     """Return what a channel's name begins with: "all", "node", "endpoint" or "room"."""
     return channel.partition(" ")[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 from collections.abc import Iterable
 from importlib.util import find_spec
@@ -136,6 +137,11 @@ def check(url: object) -> str:
 def has_embedded() -> bool:
     """Return whether what `embedded://` needs is installed."""
     return all(find_spec(package) is not None for package in _PACKAGES[EMBEDDED])
+
+
+def in_gunicorn() -> bool:
+    """Return whether gunicorn runs this process; its master says so to the workers before it forks them."""
+    return os.environ.get("SERVER_SOFTWARE", "").startswith("gunicorn")
 
 
 def split_namespace(url: str) -> tuple[str, str]:

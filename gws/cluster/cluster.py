@@ -42,8 +42,6 @@ class Cluster:
         self.membership = Membership(self.node)
         self._census = Census(self.node, self.membership, self._members_of)
         self._endpoints: dict[str, weakref.WeakSet[Endpoint]] = {}
-        self._heard: dict[str, tuple[str, str | None]] = {}
-        """The endpoint and the room of each channel that is subscribed to."""
         self.node.on(Kind.BROADCAST, self._receive_broadcast, endpoint=_TO_MANY, room=_TO_MANY)
         self.node.on(Kind.SEND, self._receive_send, node=Rule((1, 1), True, True, True))
         self.node.on(Kind.CLOSE, self._receive_close, node=Rule((1, 1), True, False, True))
@@ -104,9 +102,7 @@ class Cluster:
         self._endpoints[name].add(endpoint)
 
     def _listen(self, name: str, room: str | None = None) -> None:
-        channel = channels.of_endpoint(name, room)
-        self._heard[channel] = (name, room)
-        self.node.subscribe(channel)
+        self.node.subscribe(channels.of_endpoint(name, room))
 
     # Sending
 
@@ -194,9 +190,7 @@ class Cluster:
         registry.leave(endpoint, room, connection_id)
         name = endpoint.name
         if not any(registry.has_room(one, room) for one in self._endpoints.get(name, ())):
-            channel = channels.of_endpoint(name, room)
-            self._heard.pop(channel, None)
-            self.node.unsubscribe(channel)
+            self.node.unsubscribe(channels.of_endpoint(name, room))
 
     def wait_joined(self, endpoint: Endpoint, room: str) -> None:
         """Wait until what other nodes send to a room from now on is heard, `JOIN_TIMEOUT` at most. In a greenlet."""
@@ -237,9 +231,8 @@ class Cluster:
 
     def _receive_broadcast(self, channel: str, envelope: Envelope) -> None:
         frame = _frame_of(envelope)
-        # A channel that is not subscribed to any more may still have something to say.
-        name, room = self._heard.get(channel, ("", None))
-        for endpoint in tuple(self._endpoints.get(name, ())):
+        name, room = channels.audience_of(channel)
+        for endpoint in self._named(name):
             registry.deliver_local(endpoint, frame, room, envelope.ids)
 
     def _receive_send(self, channel: str, envelope: Envelope) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 import logging
-import os
 import weakref
 from typing import Final
 
@@ -151,7 +150,7 @@ class Process:
         is_multiprocess = self._is_multiprocess
         if is_multiprocess is None:
             # Something is sent while the application is loaded; how many workers gunicorn has is known when one starts.
-            is_multiprocess = os.environ.get("SERVER_SOFTWARE", "").startswith("gunicorn")
+            is_multiprocess = urls.in_gunicorn()
         return urls.EMBEDDED if is_multiprocess and urls.has_embedded() else urls.MEMORY
 
     def _forget_clusters(self) -> None:

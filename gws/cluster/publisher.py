@@ -17,6 +17,7 @@ from ..protocol.encoding import Sendable
 from ..protocol.frames import check_close, encode_close_payload
 from .envelope import Envelope, Kind, check_excluded, encode
 from .ids import node_of
+from .names import check_name
 
 _NO_ORIGIN: Final = 0
 _UNREACHABLE: Final = {
@@ -92,7 +93,7 @@ class Publisher:
             channels.check_room(room)
         check_excluded(exclude)
         ids = [one for one in exclude if node_of(one) is not None]
-        channel = channels.of_endpoint(_name_of(endpoint), room)
+        channel = channels.of_endpoint(check_name(endpoint), room)
         return self._publish(channel, _message(Kind.BROADCAST, message, ids))
 
     def send_to(self, endpoint: str, connection_id: object, message: Sendable) -> bool:
@@ -149,7 +150,7 @@ class Publisher:
         Raises:
             BackplaneError: as for `broadcast`.
         """
-        channel = self._server.prefix + channels.of_endpoint(_name_of(endpoint))
+        channel = self._server.prefix + channels.of_endpoint(check_name(endpoint))
         ((_, count),) = self._ask(lambda client: client.pubsub_numsub(channel))
         return int(count)
 
@@ -171,7 +172,7 @@ class Publisher:
         node = node_of(connection_id)
         if node is None:
             return False
-        envelope = envelope._replace(ids=(str(connection_id),), endpoint=_name_of(endpoint))
+        envelope = envelope._replace(ids=(str(connection_id),), endpoint=check_name(endpoint))
         return self._publish(channels.of_node(node), envelope) > 0
 
     def _publish(self, channel: str, envelope: Envelope) -> int:
@@ -211,8 +212,3 @@ def _message(kind: Kind, message: object, ids: Collection[str] = ()) -> Envelope
     frame = encoding.encode(message, json.dumps)
     payload = encoding.payload_of(frame)
     return Envelope(kind, _NO_ORIGIN, 0, payload, encoding.is_text(frame), tuple(ids))
-
-
-def _name_of(endpoint: str) -> str:
-    """As `WebSocket` has it."""
-    return endpoint if endpoint.startswith("/") else f"/{endpoint}"

@@ -17,7 +17,7 @@ from websockets.extensions.permessage_deflate import PerMessageDeflate, ServerPe
 from websockets.typing import ExtensionParameter
 
 from ..errors import ProtocolError
-from .frames import Opcode, encode_frame
+from .frames import Opcode, encode_frame, header_size
 
 _TAIL: Final = b"\x00\x00\xff\xff"
 """What a sender leaves out at the end of a message, and a receiver puts back (RFC 7692 §7.2.1)."""
@@ -189,8 +189,7 @@ class Deflater:
         if frame is self._last[0]:
             return self._last[1]
         first = frame[0]
-        length = frame[1]
-        header = 2 if length < 126 else 4 if length == 126 else 10
+        header = header_size(frame)
         size = len(frame) - header
         if first & _CONTROL or not self._minimum_size <= size <= MAX_SIZE:
             return frame

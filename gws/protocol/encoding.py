@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from .frames import Opcode, encode_binary, encode_text
+from .frames import Opcode, encode_binary, encode_text, header_size
 
 Sendable: TypeAlias = str | bytes | dict[Any, Any] | list[Any]
 """What may be sent, broadcast and returned: text, binary, or what becomes JSON text."""
@@ -32,8 +32,8 @@ def encode(value: object, dumps: Callable[[Any], str]) -> bytes:
 
 
 def payload_of(frame: bytes) -> bytes:
-    """Return what a frame carries that `encode` has made, which is not masked (RFC 6455 §5.2)."""
-    return frame[{126: 4, 127: 10}.get(frame[1], 2) :]
+    """Return what a frame carries that `encode` has made."""
+    return frame[header_size(frame) :]
 
 
 def is_text(frame: bytes) -> bool:

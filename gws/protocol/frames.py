@@ -61,6 +61,12 @@ def encode_frame(opcode: Opcode, payload: bytes, *, fin: bool = True, rsv1: bool
     return bytes((first, 127)) + length.to_bytes(8, "big") + payload
 
 
+def header_size(frame: bytes) -> int:
+    """Return the bytes before the payload of a frame that is not masked (RFC 6455 §5.2)."""
+    length = frame[1]
+    return 2 if length < 126 else 4 if length == 126 else 10
+
+
 _SMALL_TEXT = tuple(bytes((_FIN | Opcode.TEXT, length)) for length in range(126))
 """The whole header of a short text frame, ready made: most frames of most servers."""
 

