@@ -7,7 +7,8 @@ import functools
 from .printable import printable
 from .servers import gunicorn_log, gunicorn_start, shutdown
 from .servers.access_log import MAX_LINE
-from .servers.pywsgi import UpgradeHandler, UpgradeServer
+from .servers.pywsgi import UpgradeHandler
+from .servers.upgrade_server import UpgradeServer
 
 try:
     from gunicorn.glogging import SafeAtoms

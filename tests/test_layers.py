@@ -195,6 +195,13 @@ def test_only_the_engines_of_redis_know_redis() -> None:
     assert all(wing_of(name) == "backplane" or name == "cluster.publisher" for name in knowing)
 
 
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_of_more_than_300_lines_says_why(name: str) -> None:
+    source = MODULES[name].read_text()
+    if source.count("\n") > 300:
+        assert "Longer than other modules" in (ast.get_docstring(ast.parse(source)) or "")
+
+
 def test_only_the_worker_needs_gunicorn() -> None:
     # Another is asked by a gunicorn worker only.
     assert [name for name in MODULES if "gunicorn" in foreign(name)] == ["servers.gunicorn_start", "worker"]

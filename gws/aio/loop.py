@@ -6,6 +6,8 @@ block in `select`, the hub takes over. A descriptor is a `hub.loop.io` watcher, 
 began and no more, so that a `call_soon` chain cannot keep the hub from its sockets. There is no thread, no
 self-pipe and no greenlet that runs anything. asyncio's running loop is set while a turn runs, and what was
 there before is put back after it, so the other asyncio loops of the process never see this one.
+
+Longer than other modules: asyncio asks one class for all of it.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from gevent import getcurrent
 from gevent.exceptions import BlockingSwitchOutError
 from gevent.hub import Hub
 
+from .handles import HubTimer, NextStep
 from .poll import let_coroutines_poll
 from .selector import HubSelector
 from .subprocess import HubSubprocess
@@ -279,51 +282,6 @@ class HubLoop(asyncio.SelectorEventLoop):
         self._descriptors.close()
         for watcher in self._timers:
             watcher.stop()
-
-
-class NextStep(asyncio.Handle):
-    """What a task does next, when somebody else than a turn of the hub is to decide when."""
-
-    __slots__ = ("_do", "_in", "coroutine")
-
-    def __init__(self) -> None:
-        # Not asyncio's, whose handles are for one use; this is filled in again and again.
-        self._cancelled = False
-        self.coroutine: Coroutine[Any, Any, Any] | None = None
-        """What its task runs."""
-
-    def is_due(self, callback: Callable[..., object]) -> bool:
-        """Return whether this is the task's step. A finalizer, which runs anywhere, may call `call_soon` as well."""
-        task = getattr(callback, "__self__", None)
-        return isinstance(task, asyncio.Task) and task.get_coro() is self.coroutine
-
-    def fill(self, callback: Callable[..., object], context: Context | None) -> None:
-        """Take what the task asks `call_soon` for: its step, without arguments, in its own context."""
-        assert context is not None
-        self._do, self._in = callback, context
-
-    def _run(self) -> None:
-        do = self._do
-        # It holds the task, and the task, once it has failed, whoever ran it.
-        del self._do
-        self._in.run(do)
-
-
-class HubTimer(asyncio.TimerHandle):
-    """A timer whose watcher goes when it is cancelled, not when it would have been due."""
-
-    __slots__ = ("hub_loop", "watcher")
-
-    def __init__(
-        self, loop: HubLoop, watcher: Any, when: float, callback: Any, args: Any, context: Any
-    ) -> None:
-        super().__init__(when, callback, args, loop, context)
-        self.hub_loop = loop
-        self.watcher = watcher
-
-    def cancel(self) -> None:
-        self.hub_loop.drop_timer(self)
-        super().cancel()
 
 
 def _outcome(function: Callable[..., T], args: tuple[Any, ...]) -> tuple[Any, BaseException | None]:

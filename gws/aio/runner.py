@@ -25,7 +25,8 @@ from gevent.hub import Waiter
 
 from ..errors import WouldBlockError
 from ..forks import Step, after_fork
-from .loop import HubLoop, NextStep
+from .handles import NextStep
+from .loop import HubLoop
 
 T = TypeVar("T")
 

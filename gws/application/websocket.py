@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import re
 import weakref
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
@@ -31,6 +30,7 @@ from ..servers import gunicorn_start
 from ..servers.upgrade import find_upgrade
 from ..settings import SettingArguments, Settings, check_arguments, from_config
 from .refusal import answer, answer_as_view, install
+from .rule import check_rule
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -75,7 +75,7 @@ class WebSocket:
         if not isinstance(app, Flask | Blueprint):
             raise TypeError(f"a WebSocket is of a Flask application or a Blueprint, not {app!r}")
         check_arguments(settings)
-        _check_rule(endpoint)
+        check_rule(endpoint)
         self.endpoint = endpoint if endpoint.startswith("/") else f"/{endpoint}"
         self.handlers: dict[str, Handler] = {}
         """By event; called as `handler(ws, msg)`."""
@@ -289,24 +289,3 @@ class WebSocket:
         if app not in self._settings:
             self._settings[app] = from_config(app.config, self._arguments)
         return self._settings[app]
-
-
-_FOREIGN_VARIABLE: Final = re.compile(r"(?<=/):([A-Za-z_]\w*)|\{([A-Za-z_]\w*)[^{}]*\}")
-"""A variable as Robyn, Express and FastAPI write it. What stands in it is an application's."""
-
-
-def _check_rule(rule: str) -> None:
-    """Refuse a URL rule that Flask would take literally, and answer 404 for ever.
-
-    Raises:
-        TypeError: it is no rule.
-        ValueError: it shows how Flask writes it.
-    """
-    if not isinstance(rule, str):
-        raise TypeError(f'the URL rule of a WebSocket is a str, such as "/chat", not {rule!r}')
-    literal = re.sub(r"<[^<>]*>", "", f"/{rule}")
-    found = _FOREIGN_VARIABLE.search(literal)
-    if found:
-        name = found[1] or found[2]
-        right = rule.replace(found[0], f"<{name}>")
-        raise ValueError(f"{found[0]!r} in {rule!r} is no variable in Flask; write {right!r}")

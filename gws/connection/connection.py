@@ -18,7 +18,7 @@ from typing import Any, Final
 import gevent
 
 from ..errors import ProtocolError
-from ..hub.io import hub_callback
+from ..hub.callbacks import hub_callback
 from ..hub.timers import SharedTimer
 from ..metrics import counters
 from ..protocol.deflate import Inflater

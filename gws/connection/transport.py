@@ -15,7 +15,8 @@ from typing import Any, Final
 from gevent.event import Event
 from gevent.ssl import SSLSocket
 
-from ..hub.io import get_hub_io, hub_callback, report_fault
+from ..hub.callbacks import hub_callback, report_fault
+from ..hub.io import get_hub_io
 from ..settings import Settings
 from . import tracing
 from .outbox import Outbox

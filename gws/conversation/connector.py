@@ -1,4 +1,7 @@
-"""`ws`, what a handler knows of its connection: Robyn's `WebSocketConnector`, and what Flask adds to it."""
+"""`ws`, what a handler knows of its connection: Robyn's `WebSocketConnector`, and what Flask adds to it.
+
+Longer than other modules: users read its docstrings.
+"""
 
 from __future__ import annotations
 

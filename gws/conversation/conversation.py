@@ -1,4 +1,8 @@
-"""What happens on one connection, from its handshake to its end: the events in their order."""
+"""What happens on one connection, from its handshake to its end: the events in their order.
+
+Longer than other modules: messages are handled one by one and in a task, with and without teardown functions, and what
+these have in common is in sight of each other.
+"""
 
 from __future__ import annotations
 

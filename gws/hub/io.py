@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import functools
-import logging
 import time
 from asyncio.events import _get_running_loop
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Protocol
 
 import gevent
 from gevent import monkey
@@ -18,10 +16,9 @@ from greenlet import greenlet
 from ..aio.loop import HubLoop
 from ..metrics import counters
 from ..protocol.deflate import Allowance, Compression, Deflater
+from .callbacks import CanFail, guard, report_fault
 from .threads import get_thread, poll_once
 from .timers import SharedTimers
-
-logger = logging.getLogger("gws.hub")
 
 RECEIVE_SIZE: Final = 256 * 1024
 """Bytes to read from a peer that sends much. Large messages come in few reads, and the one buffer is never allocated
@@ -50,7 +47,7 @@ HAND_OVER_TIMEOUT: Final = 5.0
 _sleep_in_thread: Callable[[float], None] = monkey.get_original("time", "sleep")
 
 
-class CanFlush(Protocol):
+class CanFlush(CanFail, Protocol):
     """A connection, as far as its hub is concerned."""
 
     def queue(self, frame: bytes) -> bool:
@@ -59,41 +56,12 @@ class CanFlush(Protocol):
     def flush(self) -> None:
         """Send what is queued, without waiting."""
 
-    def fail_internally(self) -> None:
-        """End after a fault of gws itself."""
-
 
 class TakesTurns(Protocol):
     """A connection that has more to do than others should wait for."""
 
     def take_turn(self) -> None:
         """Go on with it."""
-
-
-_Connection = TypeVar("_Connection", bound=CanFlush)
-
-
-def hub_callback(method: Callable[[_Connection], None]) -> Callable[[_Connection], None]:
-    """Return a method that the hub calls: what it raises ends its connection, since the hub would only print it."""
-
-    @functools.wraps(method)
-    def guarded(self: _Connection) -> None:
-        _guard(self, method, self)
-
-    return guarded
-
-
-def _guard(connection: CanFlush, function: Callable[..., object], *arguments: object) -> None:
-    try:
-        function(*arguments)
-    except Exception as error:
-        report_fault(error)
-        connection.fail_internally()
-
-
-def report_fault(error: Exception) -> None:
-    """Log a fault of gws itself. Not in the hub, where a logging handler may not wait for its lock."""
-    gevent.spawn(logger.error, "a fault in gws ended one connection", exc_info=error)
 
 
 class HubIO:
@@ -250,7 +218,7 @@ class HubIO:
         self._is_deaf = False
         connections, frame = self._handed_over.popleft()
         for connection in connections:
-            _guard(connection, connection.queue, frame)
+            guard(connection, connection.queue, frame)
 
     def _flush(self) -> None:
         dirty, self._dirty = self._dirty, []

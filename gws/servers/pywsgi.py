@@ -1,4 +1,7 @@
-"""gevent's HTTP server, with a handler that lets the application take a request's socket over."""
+"""gevent's HTTP handler, which lets the application take a request's socket over.
+
+Longer than other modules: pywsgi leaves to one class what it does not do.
+"""
 
 from __future__ import annotations
 
@@ -6,31 +9,27 @@ import errno
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from socket import SHUT_WR
 from typing import TYPE_CHECKING, Any, Final
 
 import gevent
-from flask import Flask
-from gevent.event import Event
-from gevent.pywsgi import OldMessage, WSGIHandler, WSGIServer
+from gevent.pywsgi import OldMessage, WSGIHandler
 from geventwebsocket.handler import WebSocketHandler as GeventWebSocketHandler
 from werkzeug.exceptions import HTTPException
 
 from ..metrics import counters
 from ..printable import printable
-from ..settings import from_final_config
 from . import http_head, shutdown
 from .access_log import MAX_LINE, write_line
 from .http_body import PIECE_SIZE, Body, Patience, Turn
 from .http_head import BadHeadError, LineTooLongError
 from .upgrade import ENVIRON_KEY, Upgrade, Upgraded
+from .upgrade_server import LAST_REQUEST, UpgradeServer
 
 logger = logging.getLogger("gws.server")
 
-LAST_REQUEST: Final = 1.0
-"""Seconds for a request to arrive, or to go on, on a connection that is there when the process is told to stop."""
 LINGER: Final = 1.0
 """Seconds to read on behind the last answer, and the bytes of that."""
 LINGER_SIZE: Final = 1024 * 1024
@@ -313,79 +312,3 @@ class WebSocketHandler(UpgradeHandler, GeventWebSocketHandler):
     def write_log(self) -> None:
         """Write a line for a WebSocket too, which gevent-websocket's handler does not."""
         WSGIHandler.log_request(self)
-
-
-class UpgradeServer(WSGIServer):
-    """A pywsgi server that gives no client more than `GWS_HANDSHAKE_TIMEOUT` seconds to say what it wants.
-
-    Args:
-        keepalive: seconds for a next request to come on the same connection; as many, if not given.
-    """
-
-    def __init__(
-        self, listener: Any, application: Any, keepalive: float | None = None, **options: Any
-    ) -> None:
-        super().__init__(listener, application=application, **options)
-        settings = from_final_config(application.config if isinstance(application, Flask) else {}, {})
-        self.handshake_timeout = settings.handshake_timeout
-        self.max_head_size = settings.max_head_size
-        self.keepalive_timeout = self.handshake_timeout if keepalive is None else keepalive
-        self.waiting: dict[Any, BaseException] = {}
-        """The greenlets that wait for a client to send or to read, and what ends the wait."""
-        self._waited: dict[Any, BaseException] = {}
-        """Those that did when a stop last looked."""
-        self._last_request: Any = None
-        self.stop_requested = Event()
-        """Set when it is to stop, or has."""
-        shutdown.add_server(self)
-
-    @contextmanager
-    def hurried(self, late: BaseException) -> Iterator[None]:
-        """Wait for a client; when the server stops and it does nothing for `LAST_REQUEST` seconds, raise `late`."""
-        greenlet = gevent.getcurrent()
-        self.waiting[greenlet] = late
-        try:
-            yield
-        finally:
-            del self.waiting[greenlet]
-
-    def close(self) -> None:
-        """Accept nobody more; a client that does nothing for `LAST_REQUEST` seconds from now on is not waited for."""
-        super().close()
-        self.stop_requested.set()
-        if self._last_request is None:
-            self._waited = dict(self.waiting)
-            self._last_request = gevent.get_hub().loop.timer(LAST_REQUEST, LAST_REQUEST, ref=False)
-            self._last_request.start(self._end_waiting)
-
-    def stop(self, timeout: float | None = None) -> None:
-        """Accept nobody more, and end what goes on."""
-        super().stop(timeout)
-        if self._last_request is not None:
-            self._last_request.close()
-
-    def _end_waiting(self) -> None:
-        # In the hub, as the deadlines themselves: a greenlet that has got what it waits for is not here any more.
-        waited, self._waited = self._waited, dict(self.waiting)
-        for greenlet, late in waited.items():
-            if self.waiting.get(greenlet) is late:
-                greenlet.throw(late)
-
-    def wrap_socket_and_handle(self, client_socket: Any, address: Any) -> None:
-        """Shake hands for TLS, in time, and serve."""
-        late = self.waiting[gevent.getcurrent()] = TimeoutError("the TLS handshake took too long")
-        try:
-            with gevent.Timeout(self.handshake_timeout, late):
-                # gevent sets both on the instance: `wrap_socket` takes no `self`.
-                tls_socket = vars(self)["wrap_socket"](client_socket, **vars(self)["ssl_args"])
-        except OSError as error:
-            logger.info("%s: %s", address, error)
-            return
-        finally:
-            del self.waiting[gevent.getcurrent()]
-        handler = self.handler_class(tls_socket, address, self)
-        try:
-            handler.handle()
-        finally:
-            if not handler.connection_upgraded:
-                tls_socket.close()

@@ -18,9 +18,10 @@ from ..cluster.process import process
 from ..errors import ConfigurationError
 from ..forks import Step, after_fork
 from . import patching, shutdown
-from .pywsgi import UpgradeServer, WebSocketHandler
+from .pywsgi import WebSocketHandler
 from .serve_options import ServeOptions, check_address, check_options, check_values
 from .tls import make_context
+from .upgrade_server import UpgradeServer
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

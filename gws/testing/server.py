@@ -16,7 +16,7 @@ from ..servers.serve_options import ServeOptions
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from ..servers.pywsgi import UpgradeServer
+    from ..servers.upgrade_server import UpgradeServer
 
 STOP_TIMEOUT: Final = 10.0
 """Seconds for a stop, which takes 5 when a handler does not end."""

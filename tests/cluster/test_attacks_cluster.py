@@ -371,7 +371,8 @@ FACTORY = """
     import importlib, os, sys, types
     import flask
     from gws import WebSocket
-    from gws.servers.pywsgi import UpgradeServer, WebSocketHandler
+    from gws.servers.pywsgi import WebSocketHandler
+    from gws.servers.upgrade_server import UpgradeServer
 
     shared = flask.Blueprint("shared", __name__)
     room = WebSocket(shared, "/room")

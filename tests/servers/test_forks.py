@@ -156,7 +156,7 @@ def test_a_fork_before_and_after_the_server_listens_leaves_everything_too(what: 
     from gevent import monkey; monkey.patch_all()
     import os, gws
     from gws.servers import shutdown
-    from gws.servers.pywsgi import UpgradeServer
+    from gws.servers.upgrade_server import UpgradeServer
     server = UpgradeServer(("127.0.0.1", 0), gws.App("app"), log=None)
     {what}
     if not os.fork():
