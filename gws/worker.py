@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 
 from .printable import printable
-from .servers import gunicorn_log, gunicorn_start, shutdown
+from .servers import gunicorn_log, gunicorn_start
 from .servers.access_log import MAX_LINE
 from .servers.pywsgi import UpgradeHandler
+from .servers.shutdown import shutdown
 from .servers.upgrade_server import UpgradeServer
 
 try:

@@ -21,7 +21,7 @@ from ..servers.upgrade import ENVIRON_KEY, name_apart
 
 
 def install(app: Flask | Blueprint) -> None:
-    """Have an application, once, say so."""
+    """Have an application answer what is no handshake, and close what it refuses behind a 101. Once for each."""
     if isinstance(app, Blueprint):
         app.record(_install_later)
     elif "gws" not in app.extensions:

@@ -56,7 +56,7 @@ class WebSocket:
         settings: those of `gws.settings.Settings`, by name; they win over the application's `GWS_…` settings.
 
     Raises:
-        TypeError, ValueError: a setting that there is not, or that could not work; a name that the application has
+        TypeError, ValueError: an unknown setting, or one that could not work; a name that the application has
             already; a URL rule with a variable of another framework's, such as "/rooms/:name" or "/rooms/{name}".
         BackplaneError: the URL is none of a backplane, or takes a package that is not installed.
     """
@@ -125,8 +125,8 @@ class WebSocket:
 
         Raises:
             ValueError: there is no such event.
-            TypeError: the function has a parameter that nothing is known by. That of a blueprint is refused where it is
-                registered, since its prefix may have variables too.
+            TypeError: the function has an unknown parameter without a default. That of a blueprint is refused where it
+                is registered, since its prefix may have variables too.
         """
         if event not in EVENTS:
             raise ValueError(f"there is no event {event!r}; events are {', '.join(EVENTS)}")

@@ -32,7 +32,7 @@ class Backplane(abc.ABC):
 
     @abc.abstractmethod
     def wait_for_answer(self) -> None:
-        """Wait for a first answer of the engine, some seconds at most. An engine that is away is no error yet.
+        """Wait for a first answer of the engine, some seconds at most. An unreachable engine is no error yet.
 
         Raises:
             BackplaneError: this can never work: the password is refused, or what answers is no such engine.

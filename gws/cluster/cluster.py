@@ -146,7 +146,7 @@ class Cluster:
         return True
 
     def close_connection(self, endpoint: Endpoint, connection_id: object, close: Close) -> bool:
-        """Close a connection of an endpoint, in order. Any thread; does not wait.
+        """Close a connection of an endpoint cleanly. Any thread; does not wait.
 
         Returns:
             Whether there was one, or the node that has it was told.

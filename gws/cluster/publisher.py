@@ -87,7 +87,7 @@ class Publisher:
         Raises:
             TypeError: the message is neither `str`, `bytes`, `dict` nor `list`, or the room no `str`.
             ValueError: the room's name is too long, too many are to be left out, or the text holds a lone surrogate.
-            BackplaneError: the server is away, refuses, or is none; after a timeout the message may have gone out.
+            BackplaneError: the server is unreachable, refuses, or is none; after a timeout it may have gone out.
         """
         if room is not None:
             channels.check_room(room)

@@ -31,7 +31,7 @@ from ..connection.transport import HIGH_WATER
 from ..printable import printable
 from ..protocol.frames import ABNORMAL, GOING_AWAY, INTERNAL_ERROR, encode_text
 from ..protocol.messages import Message
-from ..servers import shutdown
+from ..servers.shutdown import shutdown
 from ..servers.upgrade import Upgrade
 from ..settings import Settings
 from .connector import WebSocketConnector, leave_rooms
@@ -164,7 +164,7 @@ class Conversation:
         return self._connection.close_code or ABNORMAL
 
     def stop(self) -> None:
-        """End in order: the server goes away."""
+        """Close cleanly: the server goes away."""
         self._connection.close(GOING_AWAY, "going away")
 
     def _accept(self) -> None:

@@ -18,7 +18,7 @@ from ..errors import ConnectRefusedError, HandlerError, HandshakeRefusedError
 from ..protocol import handshake
 from ..protocol.frames import GOING_AWAY, POLICY_VIOLATION
 from ..protocol.origins import check_origin
-from ..servers import shutdown
+from ..servers.shutdown import shutdown
 from ..servers.upgrade import Upgrade
 from ..settings import Settings
 from .results import fail, send_result
@@ -183,5 +183,5 @@ def _is_answer(result: object) -> bool:
 
 
 def _check_not_stopping() -> None:
-    if shutdown.has_begun():
+    if shutdown.is_stopping:
         raise HandshakeRefusedError(503, "the server is going away")

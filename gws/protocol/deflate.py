@@ -88,7 +88,7 @@ class _Factory(ServerPerMessageDeflateFactory):
     ) -> tuple[list[ExtensionParameter], PerMessageDeflate]:
         # zlib makes no window of 8 bits, and websockets knows that since version 17 only.
         if ("server_max_window_bits", "8") in params:
-            raise NegotiationError("no window of 8 bits is to be had")
+            raise NegotiationError("zlib has no window of 8 bits")
         return super().process_request_params(params, accepted_extensions)
 
 

@@ -12,7 +12,8 @@ import gevent
 from ..cluster.process import process
 from ..errors import ConfigurationError
 from ..forks import Step, after_fork
-from . import gunicorn_log, patching, shutdown
+from . import gunicorn_log, patching
+from .shutdown import shutdown
 
 if TYPE_CHECKING:
     from gunicorn.workers.ggevent import GeventWorker

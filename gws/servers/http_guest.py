@@ -98,7 +98,11 @@ class _Rest:
 
 
 def _reading(environ: dict[str, Any], theirs: Any, start_response: Any) -> Any:
-    """Put gws's body in the place of pywsgi's; return a `start_response` that says so where the connection will end."""
+    """Put gws's body in the place of pywsgi's.
+
+    Returns:
+        A `start_response` that sends `Connection: close` where the connection will end.
+    """
     length = None if theirs.chunked_input else theirs.content_length
     ours = Body(
         theirs.rfile,

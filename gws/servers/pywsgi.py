@@ -21,10 +21,11 @@ from werkzeug.exceptions import HTTPException
 
 from ..metrics import counters
 from ..printable import printable
-from . import http_head, shutdown
+from . import http_head
 from .access_log import MAX_LINE, write_line
 from .http_body import PIECE_SIZE, Body, Patience, Turn
 from .http_head import BadHeadError, LineTooLongError
+from .shutdown import shutdown
 from .upgrade import ENVIRON_KEY, Upgrade, Upgraded
 from .upgrade_server import LAST_REQUEST, UpgradeServer
 
@@ -94,7 +95,7 @@ class UpgradeHandler(WSGIHandler):
         """Begin to read a request."""
         first = self.requestline is None
         seconds = self.server.handshake_timeout if first else self.server.keepalive_timeout
-        if shutdown.has_begun():
+        if shutdown.is_stopping:
             seconds = min(seconds, LAST_REQUEST)
         self._head_deadline = self.server.waiting[gevent.getcurrent()] = gevent.Timeout.start_new(seconds)
         self.socket.settimeout(None)

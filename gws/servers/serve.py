@@ -17,9 +17,10 @@ import gevent
 from ..cluster.process import process
 from ..errors import ConfigurationError
 from ..forks import Step, after_fork
-from . import patching, shutdown
+from . import patching
 from .pywsgi import WebSocketHandler
 from .serve_options import ServeOptions, check_address, check_options, check_values
+from .shutdown import shutdown
 from .tls import make_context
 from .upgrade_server import UpgradeServer
 
@@ -40,7 +41,7 @@ def serve(app: Any, host: str = "127.0.0.1", port: int = 8080, **options: Unpack
             `environ` as `gevent.pywsgi.WSGIServer` has them.
 
     Raises:
-        TypeError, ValueError: an option that there is not, or an address that cannot be.
+        TypeError, ValueError: an unknown option, or an impossible address.
         SystemExit: 1, with one line that says why the port, the certificate or the backplane cannot be used, or which
             two endpoints of two applications have the same name.
     """

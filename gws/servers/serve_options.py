@@ -1,4 +1,4 @@
-"""The options of `gws.serve` and `app.start`, and what to say to one that there is not."""
+"""The options of `gws.serve` and `app.start`, and the errors for unknown ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ends every connection in order when the process is told to stop (RFC 6455 §7.4.1, code 1001)."""
+"""Closes every connection cleanly when the process is told to stop (RFC 6455 §7.4.1, code 1001)."""
 
 from __future__ import annotations
 
@@ -29,77 +29,117 @@ GRACE: Final = 3.0
 under the 5 seconds in which a stopping process is expected to be gone."""
 LAST_WORDS: Final = 1.0
 """Seconds for the close handlers of those that were cut off."""
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGQUIT, signal.SIGINT)
 
-_servers: weakref.WeakSet[WSGIServer] = weakref.WeakSet()
-_live: set[Connection] = set()
-_connecting: dict[Connection, Any] = {}
-"""The greenlets that run the connect handlers of some of them."""
-_all_gone = Event()
-_begun = False
-_installed = False
-_told: set[Callable[[int, FrameType | None], object]] = set()
-"""The handlers that are going to be called, or have been."""
+SignalHandler = Callable[[int, FrameType | None], object]
 
 
-def has_begun() -> bool:
-    """Return whether the process is stopping, and takes no more connections."""
-    return _begun
+class Shutdown:
+    """The servers and connections of this process, and their end. There is one: `shutdown`."""
 
+    def __init__(self) -> None:
+        self.is_stopping = False
+        """Whether the process takes no more connections."""
+        self.connections: set[Connection] = set()
+        self.servers: weakref.WeakSet[WSGIServer] = weakref.WeakSet()
+        self._connecting: dict[Connection, Any] = {}
+        """The greenlets that run the connect handlers of some of them."""
+        self._all_gone = Event()
+        self._has_signals = False
+        """Whether the signals that stop a process come here first."""
+        self._told: set[SignalHandler] = set()
+        """The handlers of the server that are going to be called, or have been."""
 
-def begin_serving() -> None:
-    """Take connections, also after an earlier stop in the same process."""
-    global _begun
-    _begun = False
+    def begin_serving(self) -> None:
+        """Take connections, also after an earlier stop in the same process."""
+        self.is_stopping = False
 
+    def add_server(self, server: WSGIServer) -> None:
+        """Have a stop close this server's listener before anything else: who comes later finds another worker."""
+        self.servers.add(server)
 
-def add_server(server: WSGIServer) -> None:
-    """Have a stop close this server's listener before anything else: clients that come later find another worker."""
-    _servers.add(server)
+    def enter(self, connection: Connection) -> None:
+        """Count a connection, whose connect handler the calling greenlet is about to run, among those to close."""
+        self.connections.add(connection)
+        self._connecting[connection] = gevent.getcurrent()
+        self._all_gone.clear()
 
+    def has_connected(self, connection: Connection) -> None:
+        """Note that the connect handler has ended, however it did."""
+        self._connecting.pop(connection, None)
 
-def enter(connection: Connection) -> None:
-    """Count a connection, whose connect handler the calling greenlet is about to run, among those to end."""
-    _live.add(connection)
-    _connecting[connection] = gevent.getcurrent()
-    _all_gone.clear()
+    def leave(self, connection: Connection) -> None:
+        """Note that a connection is over."""
+        self.connections.discard(connection)
+        if not self.connections:
+            self._all_gone.set()
 
+    def close_all(self) -> None:
+        """Accept nobody more, and close every connection with 1001; then leave the other nodes.
 
-def has_connected(connection: Connection) -> None:
-    """Note that the connect handler has ended, however it did."""
-    _connecting.pop(connection, None)
+        Takes `GRACE` and `LAST_WORDS` at most, and what `Process.stop` takes.
+        """
+        self.is_stopping = True
+        for server in tuple(self.servers) or _find_servers():
+            if not server.started:
+                # It resolves its address yet, and is closed by whoever has started it.
+                continue
+            if server.loop is gevent.get_hub().loop:
+                server.close()
+            else:
+                server.loop.run_callback_threadsafe(server.close)
+        for connection in tuple(self.connections):
+            connection.io.call(connection.close, GOING_AWAY, "going away")
+        for seconds in (GRACE, LAST_WORDS):
+            if self.connections and not self._all_gone.wait(seconds):
+                for connection in tuple(self.connections):
+                    connection.io.call(connection.abort)
+                for connection, greenlet in tuple(self._connecting.items()):
+                    connection.io.call(gevent.kill, greenlet)
+        process.stop()
 
+    def install_signal_handlers(self) -> None:
+        """Come before whatever handles SIGTERM, SIGQUIT and SIGINT now; once in a process, in its main thread."""
+        if self._has_signals or not gevent.get_hub().loop.default:
+            return
+        self._has_signals = True
+        for number in _SIGNALS:
+            previous = signal.getsignal(number)
+            if callable(previous):
+                signal.signal(number, functools.partial(self._on_signal, previous))
 
-def leave(connection: Connection) -> None:
-    """Note that a connection is over."""
-    _live.discard(connection)
-    if not _live:
-        _all_gone.set()
+    def forget_after_fork(self) -> None:
+        """Leave clients, listeners and the order to stop to the process that this one was forked from."""
+        for server in self.servers:
+            server.stop_accepting()
+            # A server that does not listen yet, or no more, has no socket.
+            listener = getattr(server, "socket", None)
+            if listener is not None and listener.fileno() >= 0:
+                # While this process has it, no other one can listen there, and who connects is let in and never served.
+                _close_at_once(listener.detach())
+        for connection in self.connections:
+            connection.forget_after_fork()
+        registry.clear()
+        self.servers.clear()
+        self.connections.clear()
+        self._connecting.clear()
+        self._all_gone.set()
+        if self._has_signals:
+            self._has_signals = False
+            for number in _SIGNALS:
+                signal.signal(number, signal.SIG_DFL)
 
+    def _on_signal(self, previous: SignalHandler, number: int, frame: FrameType | None) -> None:
+        # gunicorn's master passes on the Ctrl-C that its worker has had already.
+        if previous in self._told:
+            return
+        self._told.add(previous)
+        # A signal handler may not wait.
+        gevent.spawn(self._close_all_then, previous, number)
 
-def close_all() -> None:
-    """Accept nobody more, and close every connection with 1001; then leave the other nodes.
-
-    Takes `GRACE` and `LAST_WORDS` at most, and what `Process.stop` takes.
-    """
-    global _begun
-    _begun = True
-    for server in tuple(_servers) or _find_servers():
-        if not server.started:
-            # It resolves its address yet, and is closed by whoever has started it.
-            continue
-        if server.loop is gevent.get_hub().loop:
-            server.close()
-        else:
-            server.loop.run_callback_threadsafe(server.close)
-    for connection in tuple(_live):
-        connection.io.call(connection.close, GOING_AWAY, "going away")
-    for seconds in (GRACE, LAST_WORDS):
-        if _live and not _all_gone.wait(seconds):
-            for connection in tuple(_live):
-                connection.io.call(connection.abort)
-            for connection, greenlet in tuple(_connecting.items()):
-                connection.io.call(gevent.kill, greenlet)
-    process.stop()
+    def _close_all_then(self, previous: SignalHandler, number: int) -> None:
+        self.close_all()
+        previous(number, None)
 
 
 def _find_servers() -> list[WSGIServer]:
@@ -107,53 +147,5 @@ def _find_servers() -> list[WSGIServer]:
     return [found for found in gc.get_objects() if issubclass(type(found), WSGIServer)]
 
 
-def install_signal_handlers() -> None:
-    """Do so before whatever handles SIGTERM, SIGQUIT and SIGINT now; once in a process, in its main thread."""
-    global _installed
-    if _installed or not gevent.get_hub().loop.default:
-        return
-    _installed = True
-    for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGINT):
-        previous = signal.getsignal(number)
-        if callable(previous):
-            signal.signal(number, functools.partial(_on_signal, previous))
-
-
-def _on_signal(
-    previous: Callable[[int, FrameType | None], object], number: int, frame: FrameType | None
-) -> None:
-    # gunicorn's master passes on the Ctrl-C that its worker has had already.
-    if previous in _told:
-        return
-    _told.add(previous)
-    # A signal handler may not wait.
-    gevent.spawn(_close_all_then, previous, number)
-
-
-def _close_all_then(previous: Callable[[int, FrameType | None], object], number: int) -> None:
-    close_all()
-    previous(number, None)
-
-
-@after_fork(Step.CONNECTIONS)
-def _abandon() -> None:
-    """In a forked process: clients, listeners and the order to stop are the parent's."""
-    global _installed
-    for server in _servers:
-        server.stop_accepting()
-        # A server that does not listen yet, or no more, has no socket.
-        listener = getattr(server, "socket", None)
-        if listener is not None and listener.fileno() >= 0:
-            # While this process has it, no other one can listen there, and who connects is let in and never served.
-            _close_at_once(listener.detach())
-    for connection in _live:
-        connection.forget_after_fork()
-    registry.clear()
-    _servers.clear()
-    _live.clear()
-    _connecting.clear()
-    _all_gone.set()
-    if _installed:
-        _installed = False
-        for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGINT):
-            signal.signal(number, signal.SIG_DFL)
+shutdown = Shutdown()
+after_fork(Step.CONNECTIONS)(shutdown.forget_after_fork)

@@ -24,7 +24,8 @@ from geventwebsocket.websocket import WebSocket as GeventWebSocket
 from werkzeug.wsgi import ClosingIterator
 
 from ..errors import HandshakeRefusedError
-from . import access_log, shutdown
+from . import access_log
+from .shutdown import shutdown
 
 ENVIRON_KEY: Final = "gws.upgrade"
 """Where gws's own HTTP handler leaves its `Upgrade`."""
@@ -49,7 +50,7 @@ class Upgraded(Protocol):
         """Have a greenlet, which has not begun, run it as soon as there is something to do."""
 
     def stop(self) -> None:
-        """End it in order."""
+        """Close it cleanly."""
 
 
 class Upgrade:

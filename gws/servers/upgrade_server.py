@@ -13,7 +13,7 @@ from gevent.event import Event
 from gevent.pywsgi import WSGIServer
 
 from ..settings import from_final_config
-from . import shutdown
+from .shutdown import shutdown
 
 logger = logging.getLogger("gws.server")
 

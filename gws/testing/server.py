@@ -35,7 +35,7 @@ class Server:
         options: those of `gws.serve`; the access log goes nowhere by default.
 
     Raises:
-        TypeError, ValueError: from `with`, an option that there is not, or an address that cannot be.
+        TypeError, ValueError: from `with`, an unknown option, or an impossible address.
         RuntimeError: from `with`, the server cannot start; it says why.
 
     Attributes:

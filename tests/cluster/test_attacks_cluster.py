@@ -615,7 +615,7 @@ def test_a_hundred_native_threads_leave_no_descriptors_behind(
 ROOMS = """
 import contextlib
 from gevent import monkey
-from gws.servers import shutdown
+from gws.servers.shutdown import shutdown
 from gws.errors import TooManyRoomsError
 
 native_thread = monkey.get_original("_thread", "start_new_thread")

@@ -163,7 +163,7 @@ BAD_URLS: Final = {
     "more than embedded": ("embedded://folder", "is not the URL of a backplane", "embedded://folder"),
     "wrong host": (
         "redis://:{secret}@there.is.no.such.host.invalid:6379",
-        "names a host that there is not",
+        "names an unknown host",
         "redis://***@there.is.no.such.host.invalid:6379",
     ),
     "wrong port": (

@@ -27,8 +27,8 @@ def end(ws):
 
 @app.get("/kill")
 def kill():
-    from gws.servers import shutdown
-    pools = [server.pool for server in shutdown._servers]
+    from gws.servers.shutdown import shutdown
+    pools = [server.pool for server in shutdown.servers]
     greenlets = [greenlet for pool in pools for greenlet in pool if greenlet is not gevent.getcurrent()]
     for greenlet in greenlets:
         greenlet.kill()

@@ -141,12 +141,12 @@ def test_a_reload_refuses_nobody(start_server: StartServer, gunicorn: str) -> No
 
 STOPPING = """
 from gevent.pywsgi import WSGIServer
-from gws.servers import shutdown
+from gws.servers.shutdown import shutdown
 
 @app.get("/stop")
 def stop():
     os.kill(os.getpid(), 15)
-    while not shutdown.has_begun():
+    while not shutdown.is_stopping:
         gevent.sleep(0.001)
     servers = [found for found in gc.get_objects() if issubclass(type(found), WSGIServer)]
     return str([server.started for server in servers])

@@ -37,11 +37,11 @@ app.secret_key = "a test's"
 
 @app.get("/vitals")
 def vitals():
-    from gws.servers import shutdown
+    from gws.servers.shutdown import shutdown
     from gws.metrics import counters
     from gws.cluster.registry import registry
     # Without collecting garbage: nothing may depend on that.
-    return {"registered": len(registry), "live": len(shutdown._live), "counters": dict(counters),
+    return {"registered": len(registry), "live": len(shutdown.connections), "counters": dict(counters),
             "greenlets": len([o for o in gc.get_objects() if issubclass(type(o), gevent.Greenlet) and not o.dead])}
 
 # Its client does not listen all the time.

@@ -72,7 +72,7 @@ class RedisListening(RedisLink):
         self._let_go(channel)
 
     def wait_subscribed(self, channel: str, seconds: float) -> bool:
-        """Wait until the server has confirmed a channel; at once False while it is away."""
+        """Wait until the server has confirmed a channel; at once False while it is unreachable."""
         if self.state is not LinkState.DOWN and channel in self._wanted and not self._is_heard(channel):
             self._awaited.setdefault(channel, Event()).wait(seconds)
         return self._is_heard(channel)

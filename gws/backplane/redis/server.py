@@ -131,7 +131,7 @@ class RedisServer:
         if isinstance(error, TimeoutError) and not self._has_answered and _has_no_tls(connection):
             return f"no TLS with {self.url}: the server answers without it (redis://)"
         if isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_NONAME:
-            return f"{self.url} names a host that there is not: {cause}"
+            return f"{self.url} names an unknown host: {cause}"
         return None
 
 
