@@ -15,9 +15,7 @@ import struct
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -31,7 +29,7 @@ ROWS: dict[str, tuple[int, tuple[str, ...]]] = {
     "teardown function, async def, 16 in flight": (16, ("async", "teardown")),
 }
 FEW, MANY = 200, 1200
-START_SECONDS = 120.0
+STOP_SECONDS = 120.0
 PAYLOAD = b"x" * 32
 HANDSHAKE = (
     b"GET /web_socket HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -63,48 +61,48 @@ def per_message(folder: Path, in_flight: int, arguments: Sequence[str]) -> float
 
 def count(folder: Path, in_flight: int, arguments: Sequence[str], rounds: int) -> int:
     """Return the instructions of a server from its start to its end, with so many rounds of messages."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch) / "callgrind.out"
         server = subprocess.Popen(
             [
-                *("valgrind", "--tool=callgrind", f"--callgrind-out-file={out}"),
-                *(sys.executable, str(HERE / "servers" / "gws_echo.py"), "127.0.0.1", str(port), *arguments),
+                *("valgrind", "--tool=callgrind", "--quiet", f"--callgrind-out-file={out}"),
+                *(sys.executable, str(HERE / "servers" / "gws_echo.py"), "127.0.0.1", "0", *arguments),
             ],
             cwd=scratch,
             # Without the seed of hashes, dicts and sets would differ from run to run.
             env=os.environ | {"PYTHONPATH": str(folder), "PYTHONHASHSEED": "0"},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         try:
-            with connect(port) as client:
+            with connect(server) as client:
                 talk(client, in_flight, rounds)
             server.send_signal(signal.SIGTERM)
-            server.wait(START_SECONDS)
+            server.wait(STOP_SECONDS)
         finally:
             server.kill()
-            server.wait()
+            server.communicate()
         found = re.search(r"^(?:totals|summary): (\d+)", out.read_text(), re.MULTILINE)
         assert found
         return int(found[1])
 
 
-def connect(port: int) -> socket.socket:
-    """Return an open WebSocket, once the server listens."""
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        with suppress(ConnectionRefusedError):
-            client = socket.create_connection(("127.0.0.1", port), timeout=START_SECONDS)
-            client.sendall(HANDSHAKE)
-            answer = b""
-            while not answer.endswith(b"\r\n\r\n"):
-                answer += client.recv(1)
-            assert answer.startswith(b"HTTP/1.1 101 "), answer
-            return client
-        time.sleep(0.05)
-    raise TimeoutError("the server did not start")
+def connect(server: subprocess.Popen[str]) -> socket.socket:
+    """Return an open WebSocket, once the server has said where it listens."""
+    assert server.stderr is not None
+    for line in server.stderr:
+        found = re.search(r"gws listens on http://127\.0\.0\.1:(\d+)", line)
+        if found:
+            break
+    else:
+        raise RuntimeError("the server did not start")
+    client = socket.create_connection(("127.0.0.1", int(found[1])), timeout=STOP_SECONDS)
+    client.sendall(HANDSHAKE)
+    answer = b""
+    while not answer.endswith(b"\r\n\r\n"):
+        answer += client.recv(1)
+    assert answer.startswith(b"HTTP/1.1 101 "), answer
+    return client
 
 
 def talk(client: socket.socket, in_flight: int, rounds: int) -> None:
