@@ -22,25 +22,11 @@
 #include <string.h>
 #include <sys/resource.h>
 
-struct options option = {.host = "127.0.0.1", .path = "/web_socket", .connections = 64, .in_flight = 1,
-                         .size = 32, .warm_up = 0.5, .seconds = 2};
-
 static const struct {
     const char *name;
     void (*run)(void);
 } MODES[] = {{"echo", echo}, {"broadcast", broadcast}, {"connect", connect_and_close}, {"storm", storm},
              {"idle", idle}, {"fan-out", fan_out}, {"send-to", send_to}};
-
-void die(const char *why) {
-    fprintf(stderr, "load: %s%s%s\n", why, errno ? ": " : "", errno ? strerror(errno) : "");
-    exit(1);
-}
-
-void *allocate(size_t count, size_t size) {
-    void *memory = calloc(count, size);
-    if (memory == NULL) die("out of memory");
-    return memory;
-}
 
 static void read_ports(char *list) {
     option.ports = 0;

@@ -41,9 +41,9 @@ struct options {
         pid_t pid[MOST_PROCESSES];
     } server, engine;           /* the engine is what servers reach each other through */
 };
-extern struct options option;
 
-/* load.c */
+/* common.c */
+extern struct options option;
 void die(const char *why);
 void *allocate(size_t count, size_t size);
 
@@ -64,7 +64,6 @@ void record(Histogram *h, uint64_t ns);
 void print_result(Clocks from, Clocks to, int unanswered);
 
 /* frames.c */
-extern size_t largest_payload;          /* bytes, of a frame from the server */
 void prepare_frames(void);
 size_t write_frame(unsigned char *to, unsigned char first_byte, const unsigned char *payload, size_t length);
 
@@ -73,6 +72,7 @@ typedef void OnText(Connection *c, const unsigned char *payload, size_t length, 
 extern enum phase { WARMING_UP, MEASURING, DRAINING, GREETING } phase;
 extern Connection *connections;
 extern int epoll_fd, open_connections, under_way;
+extern size_t largest_payload;          /* bytes, of a frame from the server */
 void open_all(OnText *handler);
 void open_again(Connection *c);
 void close_all(void);
