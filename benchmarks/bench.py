@@ -25,8 +25,7 @@ from peers import Runnable
 from progress import Progress
 from report import as_markdown
 from server_process import ServerError
-from targets import TARGETS
-from workloads import WORKLOADS, Workload
+from workloads import TARGETS, WORKLOADS, Workload
 
 QUICK_SERVERS = ["gws", "gws-pure", "gws-async", "picows", "websockets"]
 

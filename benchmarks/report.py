@@ -8,11 +8,9 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from statistics import median
 
-from figures import Figure
 from findings import Findings
 from plots import file_name
-from targets import Target
-from workloads import Workload
+from workloads import Figure, Target, Workload
 
 HEAD = """# Figures
 
@@ -79,7 +77,8 @@ def _target_cells(findings: Findings, known: dict[str, Workload], target: Target
         return [compared, target.figure.head, "not measured", "", "", bound + write(target.bound), ""]
     value = _ratio(findings, target) if target.than else median(values)
     spread = f"{write(min(values))} to {write(max(values))}"
-    verdict = "met" if target.is_met(value) else "**missed**"
+    met = value <= target.bound if target.at_most else value >= target.bound
+    verdict = "met" if met else "**missed**"
     return [compared, target.figure.head, write(value), spread, cpu, bound + write(target.bound), verdict]
 
 

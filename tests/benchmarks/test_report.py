@@ -1,11 +1,9 @@
 """The benchmark's report: figures in, Markdown out."""
 
-from figures import CONNECTIONS, MESSAGES, P99
 from findings import Failure, Findings, Sample
 from load_generator import Load
 from report import as_markdown
-from targets import TARGETS, Target
-from workloads import WORKLOADS, Workload
+from workloads import CONNECTIONS, MESSAGES, P99, TARGETS, WORKLOADS, Target, Workload
 
 ECHO = Workload("echo", "Echo of something", Load("echo", 64), ("gws", "picows"))
 
