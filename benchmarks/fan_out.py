@@ -6,22 +6,19 @@ whatever the figures; README.md in this directory says more.
 """
 
 import argparse
-import json
 import os
 import signal
 import socket
 import sys
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.request import urlopen
 
 import load_generator
-import plots
-import report
-from bench import allow_many_files, some_of
+from bench import allow_many_files, publish, say, some_of
 from fan_out_workloads import (
     ACT,
     GWS,
@@ -34,16 +31,14 @@ from fan_out_workloads import (
     variant,
     workloads_of,
 )
-from findings import Failure, Findings, Sample, exit_status
+from findings import Failure, Findings, Sample
 from installing import NotAvailableError
 from load_generator import LoadError
 from machine import describe_machine
-from peers import Runnable, find
-from progress import Progress
+from peers import Runnable, find, prepare
 from server_process import HOST, POLL_SECONDS, START_SECONDS, ServerError, ServerProcess
 from workloads import Workload
 
-NAME = "fan_out"
 SETTLE_SECONDS = 0.5  # For subscriptions and heartbeats.
 HEAD = """# Several workers as one server
 
@@ -84,36 +79,22 @@ class Running:
 def main() -> int:
     options = parse_arguments()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # So that it ends its servers, as Ctrl-C does.
-    progress, program = Progress(), load_generator.build()
+    program = load_generator.build()
     settings = {"rounds": options.rounds, "seconds": options.seconds, "warm_up": options.warm_up}
     findings = Findings(describe_machine("shared by servers, Valkey and clients"), settings)
-    engine = prepare(options.servers, findings, progress)
+    say(f"preparing {VALKEY.name}")
+    engine = find(VALKEY)
+    findings.machine["valkey"] = ", ".join(f"{name} {version}" for name, version in engine.versions.items())
+    prepare([server for server in SERVERS if server.name in options.servers], findings, say)
     allow_many_files()
-    bench = Bench(program, engine, findings, progress, options.seconds, options.warm_up)
+    bench = Bench(program, engine, findings, options.seconds, options.warm_up)
     systems = [system for system in SYSTEMS if system.server.name in options.servers]
     bench.measure_all(
         [system for system in systems if system.server.name in findings.versions], options.rounds
     )
-    text = HEAD + report.as_markdown(findings, WORKLOADS, TARGETS).removeprefix(report.HEAD)
-    if options.into:
-        write(options.into, text, findings)
-    print(text)
+    publish(HEAD, findings, WORKLOADS, TARGETS, options.into, "fan_out.md", "fan_out.json")
     planned = [(workload.name, system.server.name) for system in systems for workload in workloads_of(system)]
-    return exit_status(findings, planned, frozenset({GWS.name}))
-
-
-def prepare(names: Collection[str], findings: Findings, progress: Progress) -> Runnable:
-    """Find, and where needed install, the servers of these names; returns the engine."""
-    progress.say(f"preparing {VALKEY.name}")
-    engine = find(VALKEY)
-    findings.machine["valkey"] = ", ".join(f"{name} {version}" for name, version in engine.versions.items())
-    for server in (server for server in SERVERS if server.name in names):
-        progress.say(f"preparing {server.name}")
-        try:
-            findings.versions[server.name] = find(server).versions
-        except NotAvailableError as reason:
-            findings.left_out[server.name] = str(reason)
-    return engine
+    return findings.exit_status(planned, {GWS.name})
 
 
 @dataclass(frozen=True)
@@ -123,23 +104,20 @@ class Bench:
     program: Path
     engine: Runnable
     findings: Findings
-    progress: Progress
     seconds: float
     warm_up: float
 
     def measure_all(self, systems: Sequence[System], rounds: int) -> None:
         """All of them in each round; one that fails is noted, and the others go on."""
-        self.progress.expect(rounds * sum(len(workloads_of(system)) for system in systems))
         for number in range(1, rounds + 1):
             for system in systems:
                 try:
                     with self.running(system) as running:
                         for workload in workloads_of(system):
-                            self.progress.step(f"round {number}, {workload.name}, {system.server.name}")
+                            say(f"round {number} of {rounds}, {workload.name}, {system.server.name}")
                             self.measure(number, workload, system, running)
                 except (ServerError, LoadError) as error:
                     self.fail(number, variant(system.workers), system, str(error))
-        self.progress.done()
 
     @contextmanager
     def running(self, system: System) -> Iterator[Running]:
@@ -211,15 +189,6 @@ def fault(figures: dict[str, float], workers: int) -> str:
     return ", ".join(reasons)
 
 
-def write(directory: Path, text: str, findings: Findings) -> None:
-    """Return the raw figures, the tables and the plots."""
-    directory.mkdir(exist_ok=True)
-    (directory / f"{NAME}.json").write_text(json.dumps(findings.as_json(), indent=1) + "\n")
-    (directory / f"{NAME}.md").write_text(text)
-    for name, plot in plots.draw(findings, WORKLOADS).items():
-        (directory / name).write_text(plot)
-
-
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Measure several workers of gws beside Flask-SocketIO's.")
     parser.add_argument("--rounds", type=int, default=5, help="how often each is measured (5)")
@@ -228,7 +197,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--servers", type=some_of(names), default=names, help=f"some of {','.join(names)}", metavar="A,B"
     )
-    parser.add_argument("--into", type=Path, help="write figures, tables and plots into this directory")
+    parser.add_argument("--into", type=Path, help="write tables, figures and drawings into this directory")
     options = parser.parse_args()
     options.warm_up = 0.5
     return options

@@ -1,11 +1,9 @@
-"""What a run of the benchmark finds out, as data: the report and the plots show it, results.json is it."""
+"""What a run finds out, as data: report.py and plots.py show it, and the JSON file is it."""
 
-import dataclasses
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
 from statistics import median
-from typing import Any
 
 # With more than this share of either core taken by other work, a measurement says more about that work.
 DISTURBANCE = 0.1
@@ -38,7 +36,7 @@ class Failure:
 
 @dataclass
 class Findings:
-    """Everything one run of the benchmark has to say; `versions` has the servers that were measured."""
+    """All that a run has to say; `versions` has the servers that were measured, `left_out` why others were not."""
 
     machine: dict[str, str]
     settings: dict[str, float]
@@ -48,47 +46,27 @@ class Findings:
     samples: list[Sample] = field(default_factory=list)
 
     def all(self, workload: str, server: str) -> list[Sample]:
-        """All rounds of this server under this workload."""
+        """Return every round of this server under this workload."""
         return [s for s in self.samples if (s.workload, s.server) == (workload, server)]
 
-    def used(self, workload: str, server: str) -> list[Sample]:
-        """Those that count: the quiet ones, or all where there are none."""
+    def used(self, workload: str, server: str, key: str) -> dict[int, float]:
+        """Return a figure by its round, of the rounds that count: the quiet ones, or all where there are none."""
         samples = self.all(workload, server)
-        return [sample for sample in samples if sample.quiet] or samples
+        samples = [sample for sample in samples if sample.quiet] or samples
+        return {sample.round: sample.figures[key] for sample in samples}
 
-    def values(self, workload: str, server: str, figure: str) -> list[float]:
-        """Return this figure in each round that counts."""
-        return [sample.figures[figure] for sample in self.used(workload, server)]
+    def median(self, workload: str, server: str, key: str) -> float:
+        """Return the median of the rounds that count, or 0 where nothing was measured."""
+        return median(self.used(workload, server, key).values() or [0])
 
-    def median(self, workload: str, server: str, figure: str) -> float | None:
-        """None where it was not measured."""
-        values = self.values(workload, server, figure)
-        return median(values) if values else None
+    def exit_status(self, planned: Iterable[tuple[str, str]], ours: Set[str]) -> int:
+        """Return 0 if each planned workload was measured on its server, and our servers had no fault; else 1.
 
-    def missing(self, planned: Iterable[tuple[str, str]]) -> list[str]:
-        """Say of each planned workload and server that were never measured why.
-
-        Args:
-            planned: names of a workload and of a server.
+        What was never measured is named on stderr.
         """
         reasons = self.left_out | {failure.server: failure.reason for failure in self.failures}
-        return [
-            f"{server}, {workload}: {reasons.get(server, 'nothing was found out')}"
-            for workload, server in planned
-            if not self.all(workload, server)
-        ]
-
-    def faultless(self, servers: frozenset[str]) -> bool:
-        """Whether these were measured as often as was asked, and every message came back, right and in order."""
-        return not servers & (self.left_out.keys() | {failure.server for failure in self.failures})
-
-    def as_json(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
-
-
-def exit_status(findings: Findings, planned: Iterable[tuple[str, str]], ours: frozenset[str]) -> int:
-    """Return 0 if everybody was measured and we were faultless, whatever the figures; else say what is missing."""
-    missing = findings.missing(planned)
-    for line in missing:
-        print(f"not measured: {line}", file=sys.stderr)
-    return 0 if not missing and findings.faultless(ours) else 1
+        missing = [(workload, server) for workload, server in planned if not self.all(workload, server)]
+        for workload, server in missing:
+            reason = reasons.get(server, "nothing was found out")
+            print(f"not measured: {server}, {workload}: {reason}", file=sys.stderr)
+        return 1 if missing or ours & reasons.keys() else 0

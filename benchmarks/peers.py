@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from findings import Findings
 from installing import HERE, PYTHON, NotAvailableError, complaint, install_node, install_python, run
 
 ROOT = HERE.parent
@@ -118,24 +119,17 @@ class Runnable:
         return environment(self.server)
 
 
-def prepare(names: Iterable[str], say: Callable[[str], None]) -> tuple[list[Runnable], dict[str, str]]:
-    """Find, and where needed install, the servers of these names.
-
-    Returns:
-        Those that can run, in the order of SERVERS, and for each of the others the reason it is left out.
-    """
-    runnable: list[Runnable] = []
-    left_out: dict[str, str] = {}
-    wanted = set(names)
-    for server in SERVERS:
-        if server.name not in wanted:
-            continue
+def prepare(servers: Iterable[Server], findings: Findings, say: Callable[[str], None]) -> list[Runnable]:
+    """Find, and where needed install, these servers, and note their versions; those that cannot run are left out."""
+    runnable = []
+    for server in servers:
         say(f"preparing {server.name}")
         try:
             runnable.append(find(server))
+            findings.versions[server.name] = runnable[-1].versions
         except NotAvailableError as reason:
-            left_out[server.name] = str(reason)
-    return runnable, left_out
+            findings.left_out[server.name] = str(reason)
+    return runnable
 
 
 def interpreter(server: Server) -> str:
