@@ -29,7 +29,7 @@ QUICK_TESTS := tests/test_layers.py tests/test_metrics.py tests/test_settings.py
 # `make test T=rooms` runs the tests with that in their name or in that of their file.
 T :=
 
-.PHONY: run check format test lint types pytest compiled oldest outages coverage browser nginx node compiler bench bench-quick bench-fan-out drawing compliance \
+.PHONY: run check format test lint types pytest compiled oldest outages coverage browser nginx node compiler bench bench-quick bench-fan-out compliance \
 	fuzz package clean
 
 run: $(VENV)/.installed
@@ -82,7 +82,7 @@ coverage: $(VENV)/.installed-for-tests browser nginx node
 	$(BIN)/coverage report
 
 # gws beside its peers, a quarter of an hour and more, into docs/performance.
-bench: $(VENV)/.installed-for-tests compiler node drawing
+bench: $(VENV)/.installed-for-tests compiler node
 	$(BIN)/python benchmarks/bench.py --into docs/performance
 
 # Every workload in miniature, half a minute: does it work?
@@ -90,12 +90,8 @@ bench-quick: $(VENV)/.installed-for-tests compiler
 	$(BIN)/python benchmarks/bench.py --quick
 
 # Several workers as one server, beside Flask-SocketIO's, five minutes, into docs/performance.
-bench-fan-out: $(VENV)/.installed-for-tests compiler drawing
+bench-fan-out: $(VENV)/.installed-for-tests compiler
 	$(BIN)/python benchmarks/fan_out.py --into docs/performance
-
-# What draws the figures; where it cannot be had, there are tables alone.
-drawing: $(VENV)/.installed-for-tests
-	-$(BIN)/python -m pip install --quiet --disable-pip-version-check -c benchmarks/requirements.txt matplotlib
 
 # The Autobahn testsuite, each way to run a server.
 compliance: $(VENV)/.installed-for-tests

@@ -133,7 +133,6 @@ def test_without_matplotlib_there_are_tables_and_every_figure(
 
 
 def test_each_table_is_drawn(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
     publish("# Figures", findings(("gws", 12)), [ECHO], (), tmp_path, "README.md", "results.json")
     assert "![Echo of something](echo.svg)" in (tmp_path / "README.md").read_text()
     assert ">12</text>" in (tmp_path / "echo.svg").read_text()
