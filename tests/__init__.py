@@ -4,9 +4,10 @@ They run gws's sources, as what was compiled of them may be older; `GWS_PURE_PYT
 """
 
 import os
-
-import pytest
+import sys
 
 os.environ.setdefault("GWS_PURE_PYTHON", "1")
 
-pytest.register_assert_rewrite(f"{__name__}.support")
+# The applications in `tests.apps` run in processes without it.
+if "pytest" in sys.modules:
+    sys.modules["pytest"].register_assert_rewrite(f"{__name__}.support")

@@ -25,7 +25,7 @@ def _no_program_outlives_the_tests() -> Iterator[None]:
 
 @pytest.fixture
 def start_server(tmp_path: Path) -> Iterator[StartServer]:
-    """Start servers that end with the test: `start_server(source, way="python", **options of serve)`."""
+    """Start servers that end with the test: `start_server("returns", way="python", **options of serve)`."""
     yield from _starting_servers(tmp_path)
 
 
@@ -40,16 +40,31 @@ def _starting_servers(parent: Path) -> Iterator[StartServer]:
     number = itertools.count()
 
     def start(
-        source: str,
+        app: str | None = None,
         way: str = "python",
         arguments: list[str] | None = None,
         *,
+        text: str | None = None,
+        config: dict[str, Any] | None = None,
+        values: dict[str, Any] | None = None,
         whole: bool = False,
         **options: Any,
     ) -> Server:
         folder = parent / str(next(number))
         folder.mkdir()
-        servers.append(Server(folder, source, way, options, arguments or [], whole=whole))
+        servers.append(
+            Server(
+                folder,
+                app,
+                way,
+                arguments or [],
+                text=text,
+                config=config,
+                values=values,
+                options=options,
+                whole=whole,
+            )
+        )
         return servers[-1]
 
     yield start

@@ -5,49 +5,13 @@ from __future__ import annotations
 import pytest
 
 from ..conftest import StartServer
-from ..support.harness import NOTES, Server, unharmed
+from ..support.harness import Server, unharmed
 from ..support.raw_client import FIN, RawClient, closed, said
-
-SOURCE = (
-    NOTES
-    + """
-import contextvars
-
-number = contextvars.ContextVar("number", default=0)
-websocket = WebSocket(app, "/web_socket")
-
-@websocket.on("message")
-async def message(ws, msg):
-    leftover = "leftover" in flask.g
-    flask.g.leftover = True
-    note(ws, msg, leftover)
-    if msg == "raise":
-        raise ValueError("raised")
-    if msg == "cancel":
-        asyncio.current_task().cancel()
-        await asyncio.sleep(1)
-    if msg == "close":
-        ws.close(4000, "enough")
-        return "last words"
-    if msg == "sleep":
-        await asyncio.sleep(0.05)
-    if msg == "count":
-        number.set(number.get() + 1)
-        return str(number.get())
-    if msg.startswith("large"):
-        return msg * 20_000
-    return msg
-
-@websocket.on("close")
-async def close(ws):
-    note(ws, "closed", ws.close_code)
-"""
-)
 
 
 @pytest.fixture(scope="module")
 def server(start_module_server: StartServer) -> Server:
-    return start_module_server(SOURCE)
+    return start_module_server("async_batches")
 
 
 def test_answers_come_in_the_order_of_the_messages(server: Server) -> None:

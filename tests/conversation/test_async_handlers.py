@@ -9,223 +9,9 @@ import time
 import pytest
 
 from ..conftest import StartServer
-from ..support.harness import NOTES, WAYS, Server, unharmed
+from ..support.harness import WAYS, Server, unharmed
 from ..support.program import wait_for
 from ..support.raw_client import FIN, RawClient, closed, said
-
-SOURCE = (
-    NOTES
-    + """
-import aiohttp, httpx
-
-async def sleep(ws):
-    await asyncio.sleep(0.01)
-    return "slept"
-
-async def wait_for_never(ws):
-    try:
-        await asyncio.wait_for(asyncio.Event().wait(), 0.01)
-    except asyncio.TimeoutError:
-        return "timed out"
-
-async def timeout(ws):
-    try:
-        async with asyncio.timeout(0.01):
-            await asyncio.Event().wait()
-    except TimeoutError:
-        return "timed out"
-
-async def gather(ws):
-    async def work(number):
-        await asyncio.sleep(0.01 * (3 - number))
-        return number
-    return await asyncio.gather(*map(work, range(3)))
-
-async def task_group(ws):
-    done = []
-    async def work(number):
-        await asyncio.sleep(0.01 * (3 - number))
-        done.append(number)
-    async with asyncio.TaskGroup() as group:
-        for number in range(3):
-            group.create_task(work(number))
-    return done
-
-async def stream(ws):
-    async def serve(reader, writer):
-        writer.write((await reader.readline()).upper())
-        await writer.drain()
-        writer.close()
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
-    writer.write(b"through a stream\\n")
-    answer = await reader.readline()
-    writer.close()
-    await writer.wait_closed()
-    server.close()
-    return answer.decode().strip()
-
-async def queue(ws):
-    items = asyncio.Queue(1)
-    async def produce():
-        for number in range(3):
-            await items.put(number)
-    task = asyncio.create_task(produce())
-    found = [await items.get() for _ in range(3)]
-    await task
-    return found
-
-async def executor(ws):
-    return await asyncio.get_running_loop().run_in_executor(None, lambda: str(sum(range(10))))
-
-async def to_thread(ws):
-    return str(await asyncio.to_thread(time.sleep, 0.01))
-
-async def background(ws):
-    async def later():
-        await asyncio.sleep(0.05)
-        await ws.async_send_to(ws.id, "from a task that outlived its handler")
-    ws.state["task"] = asyncio.create_task(later())
-    return "returned"
-
-async def loop_is_the_same(ws):
-    loop = asyncio.get_running_loop()
-    same = ws.state.setdefault("loop", loop) is loop
-    return str(same)
-
-async def block(ws):
-    gevent.sleep(0.01)
-
-async def block_after_suspension(ws):
-    await asyncio.sleep(0.001)
-    time.sleep(0.01)
-
-async def block_and_go_on(ws):
-    try:
-        time.sleep(0.01)
-    except Exception:
-        pass
-    await asyncio.sleep(0)
-    return "went on"
-
-async def cancelled(ws):
-    task = asyncio.create_task(asyncio.sleep(10))
-    await asyncio.sleep(0)
-    task.cancel()
-    await task
-
-async def cancel_itself(ws):
-    asyncio.current_task().cancel()
-    await asyncio.sleep(10)
-
-async def group_error(ws):
-    async def fail():
-        raise ValueError("inside a group")
-    async with asyncio.TaskGroup() as group:
-        group.create_task(fail())
-
-async def asyncio_run(ws):
-    try:
-        coroutine = sleep(ws)
-        asyncio.run(coroutine)
-    except RuntimeError as error:
-        coroutine.close()
-        return str(error)
-
-COMMANDS = {name: value for name, value in globals().items() if asyncio.iscoroutinefunction(value)}
-
-websocket = WebSocket(app, "/web_socket")
-
-@websocket.on("connect")
-async def connect(ws):
-    await asyncio.sleep(0.001)
-    return "connected"
-
-@websocket.on("message")
-async def message(ws, msg):
-    return await COMMANDS[msg](ws)
-
-@websocket.on("close")
-async def closed(ws):
-    await asyncio.sleep(0.001)
-    note(ws, ws.close_code)
-    return "bye"
-
-plain = WebSocket(app, "/plain")
-
-@plain.on("message")
-def plain_message(ws, msg):
-    if msg == "asyncio.run":
-        return asyncio.run(sleep(ws))
-    call = ws.async_send_to(ws.id, "x") if msg == "async_send_to" else ws.async_broadcast("x")
-    try:
-        call.send(None)
-    except RuntimeError as error:
-        return str(error)
-
-mixed = WebSocket(app, "/mixed")
-
-@mixed.on("connect")
-def mixed_connect():
-    return "def"
-
-@mixed.on("message")
-async def mixed_message():
-    return "async def"
-
-@mixed.on("close")
-def mixed_close():
-    return "def again"
-
-hidden = WebSocket(app, "/hidden")
-
-def decorator(handler):
-    return lambda ws, msg: handler(ws)
-
-hidden.on("message")(decorator(sleep))
-
-@app.get("/async_view")
-async def async_view():
-    await asyncio.sleep(0.05)
-    return "from an async view"
-
-http = WebSocket(app, "/http")
-kept = {}
-
-@http.on("message")
-async def fetch(ws, msg):
-    url = f"http://127.0.0.1:{flask.request.environ['SERVER_PORT']}/async_view"
-    if msg == "httpx":
-        client = kept.setdefault("httpx", httpx.AsyncClient())
-        answer = await client.get(url)
-        return answer.text
-    if "aiohttp" not in kept:
-        kept["aiohttp"] = aiohttp.ClientSession()
-    async with kept["aiohttp"].get(url) as answer:
-        return await answer.text()
-
-@http.on("close")
-async def forget(ws):
-    await kept.pop("httpx").aclose()
-    await kept.pop("aiohttp").close()
-
-@app.get("/tasks")
-def tasks():
-    from gws.aio import get_loop
-    return [len(asyncio.all_tasks(get_loop())), len(get_loop()._timers)]
-
-timing_out = WebSocket(app, "/timing_out")
-
-@timing_out.on("message")
-async def time_out(ws, msg):
-    async def once():
-        try:
-            await asyncio.wait_for(asyncio.sleep(60), 0.001)
-        except asyncio.TimeoutError:
-            return 1
-    return str(sum(await asyncio.gather(*(once() for _ in range(int(msg))))))
-"""
-)
 
 ANSWERS = {
     "sleep": "slept",
@@ -245,7 +31,7 @@ SINCE_3_11 = {"timeout", "task_group", "group_error"}
 
 @pytest.fixture(scope="module")
 def server(start_module_server: StartServer) -> Server:
-    return start_module_server(SOURCE)
+    return start_module_server("async_handlers")
 
 
 def join(server: Server, key: str = "") -> RawClient:
@@ -395,23 +181,7 @@ def test_after_10_000_calls_that_time_out_nothing_is_left(server: Server) -> Non
 
 @pytest.mark.parametrize("way", WAYS)
 def test_a_client_that_leaves_amid_a_coroutine_lets_it_end(start_server: StartServer, way: str) -> None:
-    server = start_server(
-        NOTES
-        + """
-websocket = WebSocket(app, "/web_socket")
-
-@websocket.on("message")
-async def message(ws):
-    note(ws, "begun")
-    await asyncio.sleep(0.2)
-    note(ws, "ended", ws.close_code, await ws.async_send_to(ws.id, "nobody hears this"))
-
-@websocket.on("close")
-async def closed(ws):
-    note(ws, "closed", ws.close_code)
-""",
-        way,
-    )
+    server = start_server("async_leaving", way)
     with unharmed(server), RawClient(server, "/web_socket?notes=x") as client:
         client.say("hello")
         server.notes("x", 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,19 +11,11 @@ import pytest
 
 from ..conftest import StartServer
 from ..support.client_frames import request
-from ..support.harness import PREAMBLE, WAYS, Server, unharmed
+from ..support.harness import WAYS, Server, environment, unharmed
 from ..support.program import DEADLINE
 from ..support.raw_client import RawClient, closed, said
 
-SOURCE = """
-app.config["TRUSTED_HOSTS"] = ["chat.example", "127.0.0.1"]
-websocket = WebSocket(app, "/web_socket", allowed_origins=["https://*.example", "https://app.other"])
-
-@websocket.on("connect")
-def connect(ws):
-    print("connected", flush=True)
-    return "hello"
-"""
+TRUSTING = {"TRUSTED_HOSTS": ["chat.example", "127.0.0.1"]}
 
 ATTACKS = [
     "https://evil.com/.example",
@@ -50,7 +43,7 @@ ATTACKS = [
 
 @pytest.fixture(scope="module", params=WAYS)
 def server(request: pytest.FixtureRequest, start_module_server: StartServer) -> Server:
-    return start_module_server(SOURCE, request.param)
+    return start_module_server("origins", request.param, config=TRUSTING)
 
 
 def expect_refused(server: Server, status: int, **headers: str) -> None:
@@ -112,7 +105,7 @@ def test_a_trusted_host_is_served(server: Server, host: str) -> None:
 
 def test_without_trusted_hosts_such_a_page_is_of_the_same_origin(start_server: StartServer) -> None:
     """Why the setting is recommended: nothing in the request tells it from the server's own page."""
-    server = start_server(SOURCE.replace('app.config["TRUSTED_HOSTS"]', "_"))
+    server = start_server("origins")
     headers = {"Host": "rebound.evil", "Origin": "http://rebound.evil"}
     with RawClient(server, headers=headers) as client:
         assert client.status == 101
@@ -123,6 +116,11 @@ def test_without_trusted_hosts_such_a_page_is_of_the_same_origin(start_server: S
 
 # Said at the start
 
+HEAD = """
+import flask
+from gws import WebSocket
+from tests.apps.base import app, start
+"""
 LATE = """
 websocket = WebSocket(app, "/web_socket")
 app.config["GWS_ALLOWED_ORIGINS"] = ["ok.example"]
@@ -132,7 +130,7 @@ ADVICE = "allowed_origins: 'ok.example' is not an origin as browsers send it: wr
 
 def run(folder: Path, source: str, way: str) -> subprocess.CompletedProcess[str]:
     """Run a server that does not start."""
-    (folder / "app.py").write_text(f"{PREAMBLE}{source}\nif __name__ == '__main__':\n    app.start(port=0)\n")
+    (folder / "app.py").write_text(f"{HEAD}{source}\nif __name__ == '__main__':\n    start(app)\n")
     worker = {"worker": "gws.worker.Worker"}.get(
         way, "geventwebsocket.gunicorn.workers.GeventWebSocketWorker"
     )
@@ -145,6 +143,7 @@ def run(folder: Path, source: str, way: str) -> subprocess.CompletedProcess[str]
         text=True,
         timeout=DEADLINE,
         cwd=folder,
+        env=os.environ | environment(),
     )
 
 

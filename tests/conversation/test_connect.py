@@ -12,127 +12,14 @@ import pytest
 
 from ..conftest import StartServer
 from ..support.client_frames import CLOSE, PING, PONG, frame, text
-from ..support.harness import NOTES, WAYS, Server, unharmed
+from ..support.harness import WAYS, Server, unharmed
 from ..support.program import wait_for
 from ..support.raw_client import FIN, RawClient, closed, said
-
-SOURCE = (
-    NOTES
-    + """
-room = WebSocket(app, "/room")
-slow = WebSocket(app, "/slow", handshake_timeout=0.3)
-slow_async = WebSocket(app, "/slow_async", handshake_timeout=0.3)
-accepting = WebSocket(app, "/accepting", handshake_timeout=0.3)
-private = WebSocket(app, "/private")
-bare = WebSocket(app, "/bare")
-listening = WebSocket(app, "/listening")
-only_close = WebSocket(app, "/only_close")
-login = WebSocket(app, "/login")
-
-@app.before_request
-def guard():
-    if flask.request.path == "/private":
-        flask.abort(401)
-    if flask.request.path == "/login":
-        return flask.redirect("/elsewhere")
-
-@app.get("/room")
-def page():
-    return "the page of the room"
-
-ids = {}
-
-@room.on("connect")
-def connect(ws):
-    how = ws.query_params.get("how")
-    if how == "abort":
-        flask.abort(401)
-    if how == "value error":
-        raise ValueError("connect's own")
-    if how == "timeout":
-        raise gevent.Timeout(9)
-    if how == "system exit":
-        sys.exit("connect's own")
-    if how == "cancelled":
-        raise asyncio.CancelledError
-    if how == "wrong type":
-        return 5
-    if how == "say":
-        ws.sync_send_to(ws.id, "one")
-        ws.sync_broadcast("two")
-        return "three"
-    if how == "hide":
-        note(ws, ws.id)
-        reached = []
-        end = time.monotonic() + 10
-        while len(ids) < 1 and time.monotonic() < end:
-            time.sleep(0.01)
-        ids.clear()
-        return "open"
-    return "welcome"
-
-@room.on("message")
-def message(ws, msg):
-    if msg.startswith("reach "):
-        id = msg.removeprefix("reach ")
-        reached = ws.sync_send_to(id, "reached") or room.send_to(id, "reached")
-        ws.sync_broadcast("to everybody")
-        ids[id] = True
-        return f"reached: {reached}"
-    return msg
-
-@room.on("close")
-def closed(ws):
-    note(ws, "closed", ws.close_code)
-
-@slow.on("connect")
-def wait(ws):
-    time.sleep(20)
-
-@slow_async.on("connect")
-async def wait_async(ws):
-    try:
-        await asyncio.sleep(20)
-    except asyncio.CancelledError:
-        note(ws, "cancelled")
-        raise
-
-@accepting.on("connect")
-def accept(ws):
-    ws.sync_send_to(ws.id, "before")
-    ws.accept()
-    ws.accept()
-    if ws.query_params.get("how") == "raise":
-        raise ValueError("after accepting")
-    if ws.query_params.get("how") == "abort":
-        flask.abort(403)
-    time.sleep(0.5)
-    ws.sync_send_to(ws.id, "after")
-    return "connected"
-
-@accepting.on("message")
-def answer_accepted(msg):
-    return msg
-
-@accepting.on("close")
-def close_accepted(ws):
-    note(ws, "closed", ws.close_code)
-
-@listening.on("message")
-def listened(ws, msg):
-    note(ws, msg)
-
-@only_close.on("close")
-def only_closed(ws):
-    note(ws, "closed", ws.close_code)
-    return "bye"
-"""
-)
 
 
 @pytest.fixture(scope="module", params=WAYS)
 def server(start_module_server: StartServer, request: pytest.FixtureRequest) -> Server:
-    return start_module_server(SOURCE, request.param)
+    return start_module_server("connect", request.param)
 
 
 def assert_refused(server: Server, way: str, path: str, status: int, said: str = "") -> None:

@@ -5,80 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ..conftest import StartServer
-from ..support.harness import NOTES, Server, unharmed
+from ..support.harness import Server, unharmed
 from ..support.raw_client import FIN, RawClient, closed, said
-
-SOURCE = (
-    NOTES
-    + """
-class Unprintable(Exception):
-    def __str__(self):
-        raise ValueError("no")
-
-def misbehave(msg):
-    if msg == "value error": raise ValueError("a handler's own")
-    if msg == "system exit": raise SystemExit(3)
-    if msg == "sys.exit": sys.exit()
-    if msg == "timeout": raise gevent.Timeout(1)
-    if msg == "expired":
-        with gevent.Timeout(0.01): gevent.sleep(10)
-    if msg == "abort": flask.abort(403)
-    if msg == "generator exit": raise GeneratorExit
-    if msg == "cancelled": raise asyncio.CancelledError
-    if msg == "base exception": raise BaseException("of no known kind")
-    if msg == "deep": misbehave(msg)
-    if msg == "unprintable": raise Unprintable
-    if msg == "wrong result": return 5
-    if msg == "greenlet exit": raise gevent.GreenletExit
-    if msg == "killed": gevent.getcurrent().throw(gevent.GreenletExit)
-    if msg == "kill by another":
-        gevent.spawn(gevent.kill, gevent.getcurrent(), RuntimeError("thrown by another greenlet"))
-        gevent.sleep(10)
-    if msg == "stray timeout":
-        gevent.Timeout(0.05).start()
-    if msg == "kill me later":
-        gevent.spawn_later(0.05, gevent.kill, gevent.getcurrent())
-    return msg
-
-sync = WebSocket(app, "/sync")
-asynchronous = WebSocket(app, "/async")
-
-@sync.on("message")
-def message(msg): return misbehave(msg)
-
-@asynchronous.on("message")
-async def message_async(msg):
-    await asyncio.sleep(0)
-    if msg in ("expired", "kill by another", "stray timeout"):
-        raise ValueError("greenlets' own")
-    return misbehave(msg)
-
-def closed(ws):
-    note(ws, ws.close_code, ws.close_reason)
-    return "bye"
-
-sync.on("close")(closed)
-asynchronous.on("close")(closed)
-
-bad_close = WebSocket(app, "/bad_close", close_timeout=60)
-
-@bad_close.on("message")
-def message(ws, msg):
-    if msg == "close": ws.close()
-    if msg == "raise": raise ValueError("the message handler's")
-
-@bad_close.on("close")
-def raise_in_close(ws):
-    note(ws, ws.close_code)
-    return misbehave(ws.query_params.get("how"))
-
-wrong_signature = WebSocket(app, "/wrong_signature")
-
-@wrong_signature.on("message")
-def takes_more_inside(ws, msg):
-    return (lambda a, b: None)(1)
-"""
-)
 
 ERRORS = {
     "value error": "ValueError: a handler's own",
@@ -105,7 +33,7 @@ CASES = [
 
 @pytest.fixture(scope="module")
 def server(start_module_server: StartServer) -> Server:
-    return start_module_server(SOURCE)
+    return start_module_server("errors")
 
 
 @pytest.mark.parametrize(("kind", "how", "error"), CASES, ids=[f"{kind}-{how}" for kind, how, _ in CASES])

@@ -8,74 +8,13 @@ from ..conftest import StartServer
 from ..support.harness import WAYS, Server, unharmed
 from ..support.raw_client import FIN, RawClient, closed, said
 
-SOURCE = """
-from flask import Blueprint
-from flask.json.provider import DefaultJSONProvider
-
-class Counting(DefaultJSONProvider):
-    written = 0
-
-    def dumps(self, obj, **options):
-        if "door" in obj:
-            Counting.written += 1
-            return super().dumps(obj | {"written": "by the application"}, **options)
-        return super().dumps(obj, **options)
-
-app.json = Counting(app)
-blueprint = Blueprint("blueprint", __name__)
-
-@app.get("/written")
-def written():
-    return str(Counting.written)
-
-def commands(websocket, prefix):
-    @websocket.on("message")
-    def send(ws, msg):
-        {
-            "send": lambda: ws.send({"door": msg}),
-            "send a list": lambda: ws.send([1, "two", None]),
-            "send text": lambda: ws.send("text"),
-            "send bytes": lambda: ws.send(b"bytes"),
-            "sync_send_to": lambda: ws.sync_send_to(ws.id, {"door": msg}),
-            "sync_broadcast": lambda: ws.sync_broadcast({"door": msg}),
-            "websocket.send_to": lambda: websocket.send_to(ws.id, {"door": msg}),
-            "websocket.broadcast": lambda: websocket.broadcast({"door": msg}),
-            "a thread": lambda: gevent.get_hub().threadpool.apply(websocket.broadcast, ({"door": msg},)),
-        }[msg]()
-
-    asynchronous = WebSocket(blueprint if prefix else app, f"{prefix}/async")
-
-    @asynchronous.on("message")
-    async def send_async(ws, msg):
-        if msg == "async_send":
-            await ws.async_send({"door": msg})
-        elif msg == "async_send_to":
-            await ws.async_send_to(ws.id, {"door": msg})
-        elif msg == "async_broadcast":
-            await ws.async_broadcast({"door": msg})
-        else:
-            ws.send({"door": msg})
-
-commands(WebSocket(app, "/web_socket"), "")
-commands(WebSocket(blueprint, "/blueprint"), "/blueprint")
-app.register_blueprint(blueprint)
-
-early = WebSocket(app, "/early")
-
-@early.on("connect")
-def connect(ws):
-    ws.send({"door": "connect"})
-    ws.sync_broadcast({"door": "broadcast"})
-    return {"door": "return"}
-"""
-
 DOORS = ("send", "sync_send_to", "sync_broadcast", "websocket.send_to", "websocket.broadcast", "a thread")
 ASYNC_DOORS = ("async_send", "async_send_to", "async_broadcast", "send in a coroutine")
 
 
 @pytest.fixture(scope="module", params=WAYS)
 def server(request: pytest.FixtureRequest, start_module_server: StartServer) -> Server:
-    return start_module_server(SOURCE, request.param)
+    return start_module_server("json_messages", request.param)
 
 
 def written(door: str) -> str:

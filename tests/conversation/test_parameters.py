@@ -13,143 +13,13 @@ from gws import WebSocket
 
 from ..conftest import StartServer
 from ..support.client_frames import TEXT
-from ..support.harness import NOTES, Server
+from ..support.harness import Server
 from ..support.raw_client import RawClient, said
-
-SOURCE = (
-    NOTES
-    + """
-import functools
-
-room = WebSocket(app, "/rooms/<name>/<int:seat>")
-room.inject(bat="mobile")
-room.inject_global(signal="lit")
-
-HANDLERS = {}
-
-def known(function):
-    HANDLERS[function.__name__] = WebSocket(app, f"/known/{function.__name__}/<name>/<int:seat>")
-    HANDLERS[function.__name__].inject(bat="mobile")
-    assert HANDLERS[function.__name__].on("message")(function) is function
-
-@known
-def nothing(): return []
-@known
-def only_ws(ws): return [ws.id == ws.id]
-@known
-def only_msg(msg): return [msg]
-@known
-def swapped(msg, ws): return [msg, type(ws).__name__]
-@known
-def everything(seat, router_dependencies, name, global_dependencies, msg, ws):
-    return [seat, router_dependencies, name, global_dependencies, msg, type(ws).__name__]
-@known
-def by_keyword(*, ws, msg, name): return [msg, name]
-@known
-def positional(ws, msg, /, name): return [msg, name]
-@known
-def with_default(ws, msg, extra=7, name=None): return [msg, extra, name]
-@known
-def open_ended(msg, *args, **kwargs): return [msg, list(args), kwargs]
-@known
-async def in_coroutine(seat, msg, *, router_dependencies): return [seat, msg, router_dependencies]
-
-class Callable:
-    def __call__(self, msg, name): return [msg, name]
-    def method(self, msg): return ["method", msg]
-    async def async_method(self, msg): return ["async method", msg]
-
-bound = WebSocket(app, "/known/method/<name>/<int:seat>")
-bound.on("message")(Callable().method)
-bound_async = WebSocket(app, "/known/async_method/<name>/<int:seat>")
-bound_async.on("message")(Callable().async_method)
-instance = WebSocket(app, "/known/instance/<name>/<int:seat>")
-instance.on("message")(Callable())
-partial = WebSocket(app, "/known/partial/<name>/<int:seat>")
-partial.on("message")(functools.partial(lambda more, msg: [more, msg], "more"))
-
-def complaint(decorate):
-    try:
-        decorate()
-    except Exception as error:
-        return [type(error).__name__, str(error)]
-
-def unknown(ws, message): pass
-
-COMPLAINTS = {
-    "unknown parameter": complaint(lambda: room.on("message")(unknown)),
-    "unknown event": complaint(lambda: room.on("error")),
-    "not a function": complaint(lambda: room.on("message")(None)),
-}
-
-@app.get("/complaints")
-def complaints(): return COMPLAINTS
-
-facts = WebSocket(app, "/facts/<name>/<path:rest>")
-
-@facts.on("message")
-def tell(ws, msg):
-    return {
-        "id": ws.id, "headers": ws.headers.get("X-Signal"), "user agent": ws.headers.get("User-Agent"),
-        "cookies": dict(ws.cookies), "remote_addr": ws.remote_addr, "path_params": dict(ws.path_params),
-        "close_code": ws.close_code, "close_reason": ws.close_reason, "connector": isinstance(ws, WebSocketConnector),
-        "repr": repr(ws).replace(ws.id, "<id>"),
-    }
-
-@facts.on("close")
-def tell_end(ws):
-    note(ws, ws.close_code, ws.close_reason, ws.path_params["name"], ws.headers.get("X-Signal"), ws.remote_addr)
-
-stateful = WebSocket(app, "/stateful")
-
-@stateful.on("connect")
-def count_from_zero(ws):
-    assert ws.state == {}
-    ws.state["count"] = 0
-
-@stateful.on("message")
-async def count(ws):
-    ws.state["count"] += 1
-    return str(ws.state["count"])
-
-@stateful.on("close")
-def last_count(ws):
-    note(ws, ws.state["count"])
-
-query = WebSocket(app, "/query")
-
-@query.on("message")
-def ask(ws, msg):
-    q = ws.query_params
-    assert isinstance(q, QueryParams)
-    return jsonify(eval(msg))
-
-same = WebSocket(app, "/no_slash")
-last = WebSocket(app, "without_slash")
-
-@last.on("message")
-def first(): return "the first"
-@last.on("message")
-def second(): return "the last one wins"
-
-dependent = WebSocket(app, "/dependent")
-
-@dependent.on("message")
-def dependencies(router_dependencies, global_dependencies):
-    return [router_dependencies, global_dependencies]
-
-@dependent.on("connect")
-def connect(global_dependencies, router_dependencies):
-    return [router_dependencies, global_dependencies]
-
-dependent.inject(mobile="after on")
-"""
-)
 
 
 @pytest.fixture(scope="module")
 def server(start_module_server: StartServer) -> Server:
-    return start_module_server(SOURCE)
+    return start_module_server("parameters")
 
 
 def ask(server: Server, path: str, message: str = "hello") -> Any:
@@ -195,25 +65,7 @@ def test_an_unknown_parameter_is_refused_at_decoration_with_the_known_ones(serve
 
 
 def test_variables_of_a_prefix_are_variables_too(start_server: StartServer) -> None:
-    server = start_server(
-        """
-        outer = flask.Blueprint("outer", __name__)
-        inner = flask.Blueprint("inner", __name__, url_prefix="/<kind>")
-        room = WebSocket(inner, "/<name>")
-
-        @room.on("message")
-        def message(kind, name, city, lang="none"):
-            return [lang, city, kind, name]
-
-        outer.register_blueprint(inner, url_prefix="/<city>/<kind>")
-        app.register_blueprint(outer, url_prefix="/<lang>")
-        twice = flask.Blueprint("twice", __name__)
-        here = WebSocket(twice, "/here/<name>")
-        here.on("message")(lambda name, lang="none": [lang, name])
-        app.register_blueprint(twice, url_prefix="/<lang>")
-        app.register_blueprint(twice, url_prefix="/plain", name="again")
-        """
-    )
+    server = start_server("prefixes")
     assert ask(server, "/en/gotham/cave/bat") == ["en", "gotham", "cave", "bat"]
     # What it has under one prefix only, a handler cannot ask for.
     assert ask(server, "/en/here/x") == ask(server, "/plain/here/x") == ["none", "x"]
@@ -318,21 +170,7 @@ def test_what_is_injected_after_on_is_seen_and_router_dependencies_stay_on_their
 def test_dependencies_are_empty_when_nothing_was_injected_and_may_come_while_a_client_is_connected(
     start_server: StartServer,
 ) -> None:
-    server = start_server(
-        """
-        one = WebSocket(app, "/one")
-        other = WebSocket(app, "/other")
-
-        def dependencies(msg, global_dependencies, router_dependencies):
-            if msg == "inject":
-                one.inject(late=1)
-                other.inject_global(later=2)
-            return [global_dependencies, router_dependencies]
-
-        one.on("message")(dependencies)
-        other.on("message")(dependencies)
-        """
-    )
+    server = start_server("injection")
     with RawClient(server, "/one") as one, RawClient(server, "/other") as other:
         one.say("hello", "inject")
         assert one.read_frames(2) == [said("[{}, {}]"), said('[{"later": 2}, {"late": 1}]')]

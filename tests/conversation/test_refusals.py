@@ -8,85 +8,6 @@ from ..conftest import StartServer
 from ..support.harness import WAYS, Server, unharmed
 from ..support.raw_client import FIN, RawClient, closed
 
-SOURCE = """
-import logging, uuid
-from functools import wraps
-from werkzeug.exceptions import Unauthorized
-
-ANSWERS = {
-    "a response": lambda: flask.Response("not you", 401, {"X-Why": "you"}),
-    "a redirect": lambda: flask.redirect("/login"),
-    "a tuple": lambda: ("no", 401),
-    "a tuple with headers": lambda: ("no", 429, {"Retry-After": "5"}),
-    "JSON": lambda: (flask.jsonify(error="no"), 402),
-    "an exception": lambda: Unauthorized("returned"),
-    "False": lambda: False,
-    "a response of 200": lambda: flask.Response("no WebSocket"),
-    "a 503": lambda: ("later", 503),
-    "a tuple that is none": lambda: (),
-    "abort": lambda: flask.abort(403),
-}
-
-def login_required(function):
-    # As Flask-Login has it.
-    @wraps(function)
-    def decorated(*args, **kwargs):
-        if "user" not in flask.request.args:
-            return flask.redirect("/login")
-        return function(*args, **kwargs)
-    return decorated
-
-def refuse(ws):
-    ws.join("room")
-    ws.state["x"] = 1
-    ws.sync_send_to(ws.id, "never seen")
-    ws.sync_broadcast("never seen", room="room")
-    if ws.query_params.get("accept"):
-        ws.accept()
-    return ANSWERS[ws.query_params.get("answer")]()
-
-async def refuse_async(ws):
-    await asyncio.sleep(0)
-    return refuse(ws)
-
-ended = []
-
-for path, handler in (("/def", refuse), ("/async", refuse_async)):
-    endpoint = WebSocket(app, path)
-    endpoint.on("connect")(handler)
-    endpoint.on("message")(lambda msg: msg)
-    endpoint.on("close")(lambda ws: ended.append(ws.id))
-
-private = WebSocket(app, "/private")
-
-@private.on("connect")
-@login_required
-def welcome(ws):
-    return "welcome"
-
-@private.on("message")
-def answer_private(msg):
-    return msg
-
-consenting = WebSocket(app, "/consenting")
-
-@consenting.on("connect")
-def consent():
-    return True
-
-consenting.on("message")(lambda msg: msg)
-
-@app.after_request
-def mark(response):
-    response.headers["X-After"] = "ran"
-    return response
-
-@app.get("/left")
-def left():
-    from gws.cluster.registry import registry
-    return {"rooms": len(registry._rooms), "ended": len(ended)}
-"""
-
 STATUSES = {
     "a response": (401, "not you"),
     "a redirect": (302, None),
@@ -108,7 +29,7 @@ HEADERS = {
 
 @pytest.fixture(scope="module", params=WAYS)
 def server(request: pytest.FixtureRequest, start_module_server: StartServer) -> Server:
-    return start_module_server(SOURCE, request.param)
+    return start_module_server("refusals", request.param)
 
 
 def path(kind: str, answer: str) -> str:

@@ -6,85 +6,8 @@ import pytest
 
 from ..conftest import StartServer
 from ..support.client_frames import BINARY, TEXT, frame, text
-from ..support.harness import NOTES, Server, unharmed
+from ..support.harness import Server, unharmed
 from ..support.raw_client import FIN, RawClient, closed, said
-
-SOURCE = (
-    NOTES
-    + """
-class Shout(str):
-    pass
-
-RESULTS = {
-    "none": None, "str": "text", "empty": "", "unicode": "Bruce \\u2713 \\U0001f987 \\0", "str subclass": Shout("HA"),
-    "bytes": b"\\0\\xff", "empty bytes": b"", "dict": {"who": "gordon", "n": [1, None]}, "list": [1, "two"],
-    "empty dict": {}, "empty list": [], "large": "x" * 300_000,
-    "int": 1, "zero": 0, "bool": True, "false": False, "float": 1.5, "tuple": ("a",), "object": object(),
-    "surrogate": "\\ud800", "unserialisable": [object()], "response": flask.Response("no"),
-    "bytearray": bytearray(b"x"),
-}
-
-def answer(ws, msg):
-    return RESULTS[msg]
-
-async def answer_async(ws, msg):
-    await asyncio.sleep(0)
-    return RESULTS[msg]
-
-def closed(ws):
-    note(ws, ws.close_code)
-
-sync = WebSocket(app, "/sync")
-sync.on("message")(answer)
-sync.on("close")(closed)
-asynchronous = WebSocket(app, "/async")
-asynchronous.on("message")(answer_async)
-asynchronous.on("close")(closed)
-
-order = WebSocket(app, "/order/sync")
-
-@order.on("message")
-def send_in_order(ws, msg):
-    ws.sync_send_to(ws.id, f"{msg} 1")
-    ws.sync_broadcast(f"{msg} 2")
-    ws.sync_send_to(ws.id, b"3")
-    order.send_to(ws.id, f"{msg} 4")
-    order.broadcast(f"{msg} 5")
-    return f"{msg} 6"
-
-order_async = WebSocket(app, "/order/async")
-
-@order_async.on("message")
-async def send_in_order_async(ws, msg):
-    await ws.async_send_to(ws.id, f"{msg} 1")
-    await ws.async_broadcast(f"{msg} 2")
-    await asyncio.sleep(0)
-    await ws.async_send_to(ws.id, b"3")
-    ws.sync_send_to(ws.id, f"{msg} 4")
-    ws.sync_broadcast(f"{msg} 5")
-    return f"{msg} 6"
-
-whoever = WebSocket(app, "/binary")
-
-@whoever.on("message")
-def say_type(ws, msg):
-    return type(msg).__name__
-
-connected = WebSocket(app, "/connected")
-
-@connected.on("connect")
-def greet():
-    return {"hello": "you"}
-
-@connected.on("message")
-def leave(ws):
-    ws.close()
-
-@connected.on("close")
-async def wave():
-    return b"bye"
-"""
-)
 
 SENDABLE = [
     ("str", said("text")),
@@ -119,7 +42,7 @@ KINDS = ["sync", "async"]
 
 @pytest.fixture(scope="module")
 def server(start_module_server: StartServer) -> Server:
-    return start_module_server(SOURCE)
+    return start_module_server("returns")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -189,28 +112,7 @@ def test_connect_and_close_return_like_message(server: Server) -> None:
 
 
 def test_json_is_that_of_the_applications_provider(start_server: StartServer) -> None:
-    server = start_server(
-        """
-        import datetime
-        from flask.json.provider import DefaultJSONProvider
-
-        class Provider(DefaultJSONProvider):
-            def default(self, value):
-                return f"<{type(value).__name__}>"
-
-        app.json = Provider(app)
-        app.json.sort_keys = False
-        websocket = WebSocket(app, "/web_socket")
-
-        @websocket.on("message")
-        def message():
-            return {"z": object(), "a": 1}
-
-        @websocket.on("close")
-        def close():
-            return jsonify([object()])
-        """
-    )
+    server = start_server("json_provider")
     with RawClient(server) as client:
         client.say("hello")
         client.close()

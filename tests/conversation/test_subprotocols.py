@@ -12,22 +12,10 @@ from ..support.harness import Server, unharmed
 from ..support.program import DEADLINE
 from ..support.raw_client import FIN, RawClient, closed, said
 
-SOURCE = """
-chat = WebSocket(app, "/web_socket", subprotocols=["chat.v2", "chat.v1"])
-strict = WebSocket(app, "/strict", subprotocols=["chat.v2", "chat.v1"], require_subprotocol=True)
-none = WebSocket(app, "/none")
-
-def connect(ws):
-    return f"{ws.subprotocol}"
-
-for websocket in chat, strict, none:
-    websocket.on("connect")(connect)
-"""
-
 
 @pytest.fixture(scope="module")
 def server(start_module_server: StartServer) -> Server:
-    return start_module_server(SOURCE)
+    return start_module_server("subprotocols")
 
 
 def offer(*names: str) -> dict[str, str]:
@@ -78,7 +66,7 @@ def test_a_header_that_cannot_be_read_is_refused(server: Server, bad: str) -> No
 
 
 def test_a_client_library_agrees(start_server: StartServer, way: str) -> None:
-    server = start_server(SOURCE, way)
+    server = start_server("subprotocols", way)
     names = [Subprotocol("chat.v1"), Subprotocol("chat.v2")]
     with connect(server.url(), subprotocols=names, open_timeout=DEADLINE) as client:
         expected = None if way == "geventwebsocket" else "chat.v2"

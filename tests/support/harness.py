@@ -25,6 +25,8 @@ _WORKERS = {
     "geventwebsocket": "geventwebsocket.gunicorn.workers.GeventWebSocketWorker",
 }
 
+ROOT = Path(__file__).parents[2]
+
 PREAMBLE = """
 from gevent import monkey; monkey.patch_all()
 import asyncio, gc, json, os, sys, threading, time
@@ -73,35 +75,56 @@ if __name__ == "__main__":
 """
 
 
+def environment(
+    config: dict[str, Any] | None = None,
+    values: dict[str, Any] | None = None,
+    options: dict[str, Any] | None = None,
+) -> dict[str, str]:
+    """Return the variables with which a process finds `tests.apps`, and finds there what a test wants."""
+    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    wanted = {"config": config or {}, "values": values or {}, "options": options or {}}
+    return {"PYTHONPATH": path, "GWS_TEST_APP": json.dumps(wanted)}
+
+
 class Server(Program):
     """A server process.
 
     Args:
-        folder: where its program and its log go.
-        source: what comes between `PREAMBLE` and the start.
+        folder: where its log goes, and its text.
+        app: the name of a module in `tests.apps`.
         way: one of `WAYS`.
-        options: those of `serve`.
         arguments: those of gunicorn.
-        whole: whether the source has its own head and its own start.
+        text: a program to run instead; gunicorn looks for its `app`.
+        config: settings of the application.
+        values: what the module reads with `tests.apps.base.value`.
+        options: those of `serve`.
     """
 
     def __init__(
         self,
         folder: Path,
-        source: str,
+        app: str | None,
         way: str,
-        options: dict[str, Any],
         arguments: list[str],
         *,
+        text: str | None = None,
+        config: dict[str, Any] | None = None,
+        values: dict[str, Any] | None = None,
+        options: dict[str, Any] | None = None,
         whole: bool = False,
     ) -> None:
         self.way = way
-        program = folder / "app.py"
-        source = textwrap.dedent(source)
-        if not whole:
-            source = PREAMBLE + source + _START.replace("{options}", repr(options))
-        program.write_text(source)
-        command = [sys.executable, str(program)]
+        if app and not app.isidentifier():
+            text, app = textwrap.dedent(app), None
+            if not whole:
+                text = PREAMBLE + text + _START.replace("{options}", repr(options))
+        program, module = folder / "app.py", "app"
+        if text is not None:
+            program.write_text(textwrap.dedent(text))
+            command = [sys.executable, str(program)]
+        else:
+            module = f"tests.apps.{app}"
+            command = [sys.executable, "-m", module]
         if way != "python":
             command = [sys.executable, "-m", "gunicorn", "-k", _WORKERS[way], "-b", "127.0.0.1:0"]
             command += [
@@ -111,9 +134,9 @@ class Server(Program):
                 "--worker-connections",
                 "5000",
                 *arguments,
-                "app:app",
+                f"{module}:app",
             ]
-        super().__init__(command, folder)
+        super().__init__(command, folder, environment=environment(config, values, options))
 
     def url(self, path: str = "/web_socket") -> str:
         """Return the address of a WebSocket."""
