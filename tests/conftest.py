@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from .support.case import SOURCE, Case
+from .support.case import Case
 from .support.harness import WAYS, Server, unharmed
 from .support.program import end_all
 
@@ -47,6 +47,7 @@ def _starting_servers(parent: Path) -> Iterator[StartServer]:
         text: str | None = None,
         config: dict[str, Any] | None = None,
         values: dict[str, Any] | None = None,
+        variables: dict[str, str] | None = None,
         whole: bool = False,
         **options: Any,
     ) -> Server:
@@ -62,6 +63,7 @@ def _starting_servers(parent: Path) -> Iterator[StartServer]:
                 config=config,
                 values=values,
                 options=options,
+                variables=variables,
                 whole=whole,
             )
         )
@@ -75,7 +77,7 @@ def _starting_servers(parent: Path) -> Iterator[StartServer]:
 @pytest.fixture(scope="module")
 def surviving_server(start_module_server: StartServer) -> Server:
     """One for many tests of a module, which therefore survives all of them."""
-    return start_module_server(SOURCE)
+    return start_module_server("surviving")
 
 
 @pytest.fixture

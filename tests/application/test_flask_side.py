@@ -10,83 +10,14 @@ from werkzeug.exceptions import HTTPException
 from gws import App, WebSocket
 
 from ..conftest import StartServer
-from ..support.harness import NOTES, WAYS, Server, unharmed
+from ..support.harness import WAYS, Server, unharmed
 from ..support.program import wait_for
 from ..support.raw_client import FIN, RawClient, closed, said
-
-SOURCE = (
-    NOTES
-    + """
-torn = collections.Counter()
-
-@app.teardown_appcontext
-def tear_down(error):
-    torn[flask.g.get("key")] += 1
-
-@app.teardown_request
-def tear_down_request(error):
-    torn[flask.request.args.get("notes", "others") + " request"] += 1
-    if error is not None:
-        torn[flask.request.args["notes"] + " " + type(error).__name__] += 1
-
-@app.get("/torn/<key>")
-def read_torn(key): return {name: count for name, count in torn.items() if name and name.startswith(key)}
-
-@app.before_request
-def before(): flask.g.before = flask.request.path
-
-@app.get("/login/<name>")
-def login(name):
-    flask.session["name"] = name
-    return "welcome"
-
-@app.get("/named/<name>", endpoint="named")
-def named(name): return ""
-
-def connect(ws):
-    flask.g.key = ws.query_params.get("notes")
-    if "session" in ws.query_params:
-        flask.session["count"] = flask.session.get("count", 0) + 1
-    return f"{flask.g.before} {flask.session.get('name')} {flask.session.get('count')}"
-
-def message(ws, msg):
-    if msg != "g":
-        flask.g.key = ws.query_params.get("notes")
-    if msg == "raise": raise ValueError("a handler's own")
-    if msg == "g":
-        before = sorted(flask.g)
-        flask.g.mine = msg
-        return json.dumps([before, flask.g.get("mine")])
-    if msg == "flash":
-        flask.session["changed"] = "after the 101"
-        return str(flask.session.get("changed"))
-    return json.dumps([flask.request.path, flask.request.args.get("word"), flask.request.headers["X-Signal"],
-        flask.request.cookies.get("cookie"), flask.request.remote_addr, flask.session.get("name"),
-        flask.current_app.name, flask.url_for("named", name="bruce"), dict(flask.request.view_args)])
-
-async def message_async(ws, msg):
-    await asyncio.sleep(0)
-    return message(ws, msg)
-
-def closed(ws):
-    flask.g.key = ws.query_params.get("notes")
-    note(ws, ws.close_code, flask.request.path, flask.session.get("name"))
-    return flask.request.args.get("word")
-
-for path, handler in ("/sync/<seat>", message), ("/async/<seat>", message_async):
-    websocket = WebSocket(app, path)
-    websocket.on("connect")(connect)
-    websocket.on("message")(handler)
-    websocket.on("close")(closed)
-
-silent = WebSocket(app, "/silent")
-"""
-)
 
 
 @pytest.fixture(scope="module", params=WAYS)
 def server(start_module_server: StartServer, request: pytest.FixtureRequest) -> Server:
-    return start_module_server(SOURCE, request.param)
+    return start_module_server("flask_side", request.param)
 
 
 @pytest.fixture
@@ -203,39 +134,7 @@ def test_teardown_functions_are_told_the_error_of_a_handler(server: Server, key:
 def test_an_async_handler_is_the_same_with_and_without_teardown_functions(
     start_server: StartServer, way: str
 ) -> None:
-    server = start_server(
-        """
-        import contextvars
-        import blinker
-
-        count = contextvars.ContextVar("count", default=0)
-        websocket = WebSocket(app, "/web_socket")
-        tasks = []
-        torn = []
-
-        @app.teardown_appcontext
-        def tear_down(error):
-            # As a database's driver does, which gives its connection back.
-            gevent.sleep(0.001)
-            torn.append([flask.g.pop("mine", None), repr(error)])
-
-        @websocket.on("message")
-        async def message(msg):
-            await asyncio.sleep(0)
-            count.set(count.get() + 1)
-            tasks.append(asyncio.current_task())
-            before = sorted(flask.g)
-            flask.g.mine = msg
-            if msg == "raise":
-                raise ValueError("a handler's own")
-            return [msg, count.get(), before, len(set(tasks)), flask.request.path]
-
-        @app.get("/torn")
-        def read_torn():
-            return torn
-        """,
-        way,
-    )
+    server = start_server("teardown", way)
     with unharmed(server), RawClient(server) as client:
         client.say("1", "2")
         client.say("3")
@@ -256,48 +155,16 @@ def test_an_async_handler_is_the_same_with_and_without_teardown_functions(
 
 
 def test_what_hears_the_signals_of_a_teardown_is_told_of_every_event(start_server: StartServer) -> None:
-    server = start_server(
-        """
-        websocket = WebSocket(app, "/web_socket")
-        torn = []
-
-        @flask.appcontext_tearing_down.connect_via(app)
-        def tear_down(app, **more):
-            torn.append(flask.g.pop("mine", None))
-
-        @websocket.on("message")
-        def message(msg):
-            flask.g.mine = msg
-            return [one for one in torn if one]
-        """
-    )
+    server = start_server("teardown_signal")
     with RawClient(server) as client:
         client.say("1", "2", "3")
         assert client.read_frames(3) == [said("[]"), said('["1"]'), said('["1", "2"]')]
 
 
 def test_a_teardown_function_that_fails_ends_its_connection_only(start_server: StartServer) -> None:
-    server = start_server(
-        """
-        websocket = WebSocket(app, "/web_socket")
-
-        @app.teardown_appcontext
-        def tear_down(error):
-            if flask.g.get("fails"):
-                raise RuntimeError("no connection to the database")
-
-        @websocket.on("message")
-        def message(msg):
-            flask.g.fails = msg == "fail"
-            return msg
-
-        @websocket.on("close")
-        def close():
-            flask.g.fails = True
-        """
-    )
+    server = start_server("teardown")
     with unharmed(server):
-        with RawClient(server) as client:
+        with RawClient(server, "/failing") as client:
             client.say("1", "fail", "never")
             assert client.read_to_end() == [
                 said("1"),
@@ -305,59 +172,29 @@ def test_a_teardown_function_that_fails_ends_its_connection_only(start_server: S
                 closed(1011, "internal error"),
                 FIN,
             ]
-        with RawClient(server) as client:
+        with RawClient(server, "/failing") as client:
             client.say("1")
             assert client.read_frame() == said("1")
             client.close()
             client.read_to_end()
-        server.wait_for_log("the message handler of <WebSocket /web_socket> failed")
-        server.wait_for_log("the close handler of <WebSocket /web_socket> failed")
+        server.wait_for_log("the message handler of <WebSocket /failing> failed")
+        server.wait_for_log("the close handler of <WebSocket /failing> failed")
 
 
 def test_g_begins_anew_at_every_event_also_without_teardown_functions(start_server: StartServer) -> None:
-    server = start_server(
-        """
-        websocket = WebSocket(app, "/web_socket")
-
-        @websocket.on("message")
-        def message(msg):
-            before = sorted(flask.g)
-            flask.g.mine = msg
-            return before
-        """
-    )
-    with RawClient(server) as client:
+    server = start_server("without_teardown")
+    with RawClient(server, "/g") as client:
         client.say("1", "2")
         assert client.read_frames(2) == [said("[]")] * 2
 
 
 def test_a_handlers_error_reaches_app_logger_and_got_request_exception(start_server: StartServer) -> None:
-    server = start_server(
-        """
-        import logging
-
-        class Handler(logging.Handler):
-            def emit(self, record):
-                if record.exc_info:
-                    print("app.logger:", record.getMessage(), record.exc_info[1], flush=True)
-
-        app.logger.addHandler(Handler())
-        websocket = WebSocket(app, "/web_socket")
-
-        def tell(sender, exception):
-            print("signal:", sender.name, exception, flask.request.path, flush=True)
-
-        flask.got_request_exception.connect(tell, app)
-
-        @websocket.on("message")
-        def message(): raise ValueError("mine")
-        """
-    )
-    with RawClient(server) as client:
+    server = start_server("without_teardown")
+    with RawClient(server, "/failing") as client:
         client.say("hello")
         assert client.read_to_end() == [closed(1011, "internal error"), FIN]
-    server.wait_for_log("signal: app mine /web_socket")
-    server.wait_for_log("app.logger: the message handler of <WebSocket /web_socket> failed")
+    server.wait_for_log("signal: app mine /failing")
+    server.wait_for_log("app.logger: the message handler of <WebSocket /failing> failed")
 
 
 # Requests that open nothing

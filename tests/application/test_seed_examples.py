@@ -152,14 +152,14 @@ def hello_and_close(server: Server, path: str = "/web_socket") -> list[object]:
 
 
 def test_the_first_example(start_server: StartServer, way: str) -> None:
-    server = start_server(EXAMPLE_1 + START_APP, way, whole=True)
+    server = start_server(text=EXAMPLE_1 + START_APP, way=way)
 
     assert hello_and_close(server) == [CONNECTED, said("Hello world, from ws"), *SAY_GOODBYE]
 
 
 @pytest.mark.parametrize("example", [SYNC_SEND_TO, ASYNC_SEND_TO], ids=["sync_send_to", "async_send_to"])
 def test_send_to(start_server: StartServer, way: str, example: str) -> None:
-    server = start_server(with_glue(example), way, whole=True)
+    server = start_server(text=with_glue(example), way=way)
 
     with RawClient(server) as client, RawClient(server) as other:
         client.say("hello")
@@ -174,7 +174,7 @@ def test_send_to(start_server: StartServer, way: str, example: str) -> None:
     "example", [SYNC_BROADCAST, ASYNC_BROADCAST], ids=["sync_broadcast", "async_broadcast"]
 )
 def test_broadcast(start_server: StartServer, way: str, example: str) -> None:
-    server = start_server(with_glue(example), way, whole=True)
+    server = start_server(text=with_glue(example), way=way)
 
     with RawClient(server) as client, RawClient(server) as other:
         assert (client.read_frame(), other.read_frame()) == (CONNECTED, CONNECTED)
@@ -188,7 +188,7 @@ def test_broadcast(start_server: StartServer, way: str, example: str) -> None:
 
 
 def test_query_params(start_server: StartServer, way: str) -> None:
-    server = start_server(with_glue(QUERY_PARAMS), way, whole=True)
+    server = start_server(text=with_glue(QUERY_PARAMS), way=way)
     authorized = said("Gordon authorized to login!")
 
     with RawClient(server, "/web_socket?name=gordon&desg=commissioner") as gordon, RawClient(server) as other:
@@ -205,7 +205,7 @@ def test_query_params(start_server: StartServer, way: str) -> None:
 
 
 def test_close(start_server: StartServer, way: str) -> None:
-    server = start_server(with_glue(CLOSE), way, whole=True)
+    server = start_server(text=with_glue(CLOSE), way=way)
 
     with RawClient(server) as client:
         client.say("hello", "disconnect")
@@ -222,7 +222,7 @@ def test_close(start_server: StartServer, way: str) -> None:
 
 def test_the_first_example_with_a_plain_flask_application(start_server: StartServer, way: str) -> None:
     handlers = EXAMPLE_1[EXAMPLE_1.index("@websocket") :]
-    server = start_server(BEGIN_FLASK + handlers + START_FLASK, way, whole=True)
+    server = start_server(text=BEGIN_FLASK + handlers + START_FLASK, way=way)
 
     assert hello_and_close(server) == [CONNECTED, said("Hello world, from ws"), *SAY_GOODBYE]
 
@@ -230,7 +230,7 @@ def test_the_first_example_with_a_plain_flask_application(start_server: StartSer
 def test_the_first_example_with_a_blueprint(start_server: StartServer, way: str) -> None:
     handlers = EXAMPLE_1[EXAMPLE_1.index("@websocket") :]
     register = "\napp.register_blueprint(allies)\n"
-    server = start_server(BEGIN_BLUEPRINT + handlers + register + START_FLASK, way, whole=True)
+    server = start_server(text=BEGIN_BLUEPRINT + handlers + register + START_FLASK, way=way)
 
     assert hello_and_close(server, "/allies/web_socket") == [
         CONNECTED,
@@ -241,11 +241,10 @@ def test_the_first_example_with_a_blueprint(start_server: StartServer, way: str)
 
 def test_a_blueprint_may_be_given_its_prefix_when_it_is_registered(start_server: StartServer) -> None:
     server = start_server(
-        BEGIN_BLUEPRINT.replace(', url_prefix="/allies"', "")
+        text=BEGIN_BLUEPRINT.replace(', url_prefix="/allies"', "")
         + GLUE
         + '\napp.register_blueprint(allies, url_prefix="/league")\n'
         + START_FLASK,
-        whole=True,
     )
 
     with RawClient(server, "/league/web_socket") as client:
@@ -253,7 +252,7 @@ def test_a_blueprint_may_be_given_its_prefix_when_it_is_registered(start_server:
 
 
 def test_library_clients_see_a_clean_close(start_server: StartServer, way: str) -> None:
-    server = start_server(with_glue(CLOSE), way, whole=True)
+    server = start_server(text=with_glue(CLOSE), way=way)
 
     with connect(server.url(), open_timeout=DEADLINE, close_timeout=DEADLINE) as one:
         one.send("disconnect")
@@ -272,7 +271,7 @@ def test_library_clients_see_a_clean_close(start_server: StartServer, way: str) 
 
 def test_an_app_serves_http_beside_its_websockets(start_server: StartServer, way: str) -> None:
     route = '@app.get("/hello_world")\ndef hello_world():\n    return jsonify({"hello": ["world"]})\n'
-    server = start_server(EXAMPLE_1 + route + START_APP, way, whole=True)
+    server = start_server(text=EXAMPLE_1 + route + START_APP, way=way)
 
     assert server.get("/hello_world") == '{"hello": ["world"]}'
 
@@ -285,7 +284,7 @@ def test_jsonify_returns_text_that_a_handler_may_return(start_server: StartServe
         "    assert type(answer) is str\n"
         "    return answer\n"
     )
-    server = start_server(source + START_APP, whole=True)
+    server = start_server(text=source + START_APP)
 
     with RawClient(server) as client:
         client.say("hello")
@@ -293,7 +292,7 @@ def test_jsonify_returns_text_that_a_handler_may_return(start_server: StartServe
 
 
 def test_start_prints_where_it_listens_and_stops_with_0_when_it_is_told(start_server: StartServer) -> None:
-    server = start_server(EXAMPLE_1 + START_APP, whole=True)
+    server = start_server(text=EXAMPLE_1 + START_APP)
 
     with RawClient(server) as client:
         assert client.read_frame() == CONNECTED

@@ -278,8 +278,9 @@ async def fetch(ws: WebSocketConnector, msg: str) -> str:
     """Fetch a page with a client that is kept from message to message."""
     url = f"http://127.0.0.1:{flask.request.environ['SERVER_PORT']}/async_view"
     if msg == "httpx":
-        client = http_clients.setdefault(ws.id, httpx.AsyncClient())
-        return (await client.get(url)).text
+        if ws.id not in http_clients:
+            http_clients[ws.id] = httpx.AsyncClient()
+        return (await http_clients[ws.id].get(url)).text
     if ws.id not in http_sessions:
         http_sessions[ws.id] = aiohttp.ClientSession()
     async with http_sessions[ws.id].get(url) as response:

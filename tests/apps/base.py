@@ -5,16 +5,16 @@
 
 from __future__ import annotations
 
+import atexit
 import collections
 import gc
 import json
 import os
 from typing import Any, TypeVar
 
-import flask
 import gevent
 
-from gws import App, WebSocket, WebSocketConnector
+from gws import App, WebSocket, WebSocketConnector, jsonify
 from gws.cluster.registry import registry
 from gws.metrics import counters
 from gws.servers import shutdown
@@ -25,6 +25,8 @@ _wanted: dict[str, Any] = json.loads(os.environ.get("GWS_TEST_APP", "{}"))
 
 # What has been imported is no news to "/vitals", which looks at every object that is not frozen.
 gc.freeze()
+# They are collected at the end as all others are: loggers' handlers that outlive gevent's modules fail.
+atexit.register(gc.unfreeze)
 
 app = App(os.path.abspath("app.py"))
 """Its folder is the one that the test has given it."""
@@ -74,5 +76,5 @@ def note(ws: WebSocketConnector, *what: Any) -> None:
 
 
 @app.get("/notes/<key>")
-def _read_notes(key: str) -> flask.Response:
-    return flask.jsonify(_notes[key])
+def _read_notes(key: str) -> str:
+    return jsonify(_notes[key])

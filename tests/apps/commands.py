@@ -23,6 +23,10 @@ class Commands:
 
         return add
 
+    def __getitem__(self, message: str) -> Callable[..., Any]:
+        """Return the function for this message."""
+        return self._functions[message]
+
     def run(self, message: str, *arguments: Any) -> Any:
         """Return what the function for this message returns; the message itself, if there is none."""
         function = self._functions.get(message)

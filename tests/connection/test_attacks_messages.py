@@ -15,114 +15,24 @@ from websockets.sync.client import ClientConnection, connect
 
 from ..conftest import StartServer
 from ..support.client_frames import BINARY, MIB, PING, PONG, TEXT, close, frame, text
-from ..support.harness import NOTES, WAYS, Server, unharmed
+from ..support.harness import WAYS, Server, unharmed
 from ..support.program import DEADLINE, wait_for
 from ..support.raw_client import FIN, RawClient, closed, said
 from ..support.witness import Witness
 
-SOURCE = (
-    NOTES
-    + """
-import base64
-import gevent.event
-from gws import Compression
-
-app.config["GWS_COMPRESSION"] = True
-app.config["GWS_CLOSE_TIMEOUT"] = 30
-held = WebSocket(app, "/held", max_message_size=2_000_000)
-gates = collections.defaultdict(gevent.event.Event)
-
-@held.on("message")
-def wait_at_gate(ws, msg):
-    if msg == "close":
-        ws.close(4000, "asked to")
-        return
-    gates[ws.query_params.get("notes")].wait()
-    note(ws, len(msg))
-
-@held.on("close")
-def note_end(ws):
-    note(ws, ws.close_code)
-
-@app.get("/open/<key>")
-def open_gate(key):
-    gates[key].set()
-    return ""
-
-@app.get("/end/<key>")
-def end_all(key):
-    for id in held.connections():
-        held.close_connection(id, 4000, "asked to")
-    return ""
-
-def compute(seconds):
-    end = time.thread_time() + seconds
-    while time.thread_time() < end:
-        pass
-
-longest = [0.0]
-
-def look_around():
-    while True:
-        before = time.thread_time()
-        gevent.sleep(0.001)
-        longest[0] = max(longest[0], time.thread_time() - before)
-
-gevent.spawn(look_around)
-
-@app.get("/longest")
-def read_longest():
-    before, longest[0] = longest[0], 0.0
-    return str(before)
-
-slow = WebSocket(app, "/slow")
-slow_async = WebSocket(app, "/slow_async")
-
-@slow.on("message")
-def take_time(ws, msg):
-    compute(0.00075)
-    return msg if msg else None
-
-@slow_async.on("message")
-async def take_time_async(ws, msg):
-    compute(0.00075)
-    return msg if msg else None
-
-feed = WebSocket(app, "/feed", max_outbox_size=16_000_000)
-feed_plain = WebSocket(app, "/feed_plain", compression=False, max_outbox_size=16_000_000)
-feed_shared = WebSocket(app, "/feed_shared", max_outbox_size=16_000_000,
-                        compression=Compression(server_no_context_takeover=True))
-feeds = {"feed": feed, "feed_plain": feed_plain, "feed_shared": feed_shared}
-noise = base64.b64encode(os.urandom(750_000)).decode()
-
-def tell_all(feed):
-    for message in "once more " * 20, noise, noise[:500_000], "once more " * 20, "the end":
-        feed.broadcast(message)
-
-@app.get("/tell_all/<name>/<where>")
-def tell(name, where):
-    if where == "greenlet":
-        tell_all(feeds[name])
-    elif where == "callback":
-        gevent.get_hub().loop.run_callback(tell_all, feeds[name])
-    else:
-        gevent.get_hub().threadpool.apply(tell_all, (feeds[name],))
-    return ""
-"""
-)
 OFFER = {"Sec-WebSocket-Extensions": "permessage-deflate"}
 EMOJI = "\N{PILE OF POO}"
 
 
 @pytest.fixture(scope="module", params=WAYS)
 def server(request: pytest.FixtureRequest, start_module_server: StartServer) -> Server:
-    return start_module_server(SOURCE, request.param)
+    return start_module_server("heavy_messages", request.param)
 
 
 @pytest.fixture
 def fresh_server(start_server: StartServer, way: str) -> Server:
     """One that has no memory left over of what an earlier test has had it hold."""
-    return start_server(SOURCE, way)
+    return start_server("heavy_messages", way)
 
 
 def compressed(message: str) -> bytes:

@@ -10,113 +10,14 @@ import pytest
 
 from ..conftest import StartServer
 from ..support.client_frames import PING, PONG, frame, text
-from ..support.harness import NOTES, Server, unharmed
+from ..support.harness import Server, unharmed
 from ..support.program import wait_for
 from ..support.raw_client import FIN, RESET, RawClient, closed, said
-
-SOURCE = (
-    NOTES
-    + """
-feed = WebSocket(app, "/feed", close_timeout=0.5, max_outbox_size=200_000)
-
-@feed.on("message")
-def flood(ws, msg):
-    longest = 0
-    for number in range(int(msg)):
-        began = time.monotonic()
-        ws.sync_broadcast(f"{number} " + "x" * 10_000)
-        longest = max(longest, time.monotonic() - began)
-    return f"longest {longest < 0.4}"
-
-@feed.on("close")
-def closed(ws):
-    note(ws, ws.close_code, ws.close_reason)
-
-patient = WebSocket(app, "/patient", max_outbox_size=200_000)
-
-def note_progress(ws, number):
-    if number % 100 == 0:
-        note(ws, number)
-
-@patient.on("message")
-def flood_itself(ws, msg):
-    for number in range(int(msg)):
-        ws.sync_send_to(ws.id, f"{number} " + "x" * 10_000)
-        note_progress(ws, number)
-    return "done"
-
-patient_async = WebSocket(app, "/patient_async", max_outbox_size=200_000)
-
-@patient_async.on("message")
-async def flood_itself_async(ws, msg):
-    for number in range(int(msg)):
-        await ws.async_send_to(ws.id, f"{number} " + "x" * 10_000)
-        note_progress(ws, number)
-    return "done"
-
-impatient = WebSocket(app, "/impatient", max_outbox_size=200_000, ping_timeout=0.3, close_timeout=0.5)
-impatient.on("message")(flood_itself)
-impatient.on("close")(closed)
-impatient_async = WebSocket(app, "/impatient_async", max_outbox_size=200_000, ping_timeout=0.3, close_timeout=0.5)
-impatient_async.on("message")(flood_itself_async)
-impatient_async.on("close")(closed)
-
-rash = WebSocket(app, "/rash", max_outbox_size=200_000)
-
-@rash.on("message")
-async def flood_without_waiting(ws, msg):
-    for _ in range(int(msg)):
-        ws.sync_send_to(ws.id, "x" * 10_000)
-
-rash.on("close")(closed)
-
-limited = WebSocket(app, "/limited", max_outbox_size=200_000)
-
-@limited.on("message")
-def flood_for_a_while(ws, msg):
-    try:
-        with gevent.Timeout(0.2):
-            for _ in range(int(msg)):
-                ws.sync_send_to(ws.id, "x" * 10_000)
-    except gevent.Timeout:
-        note(ws, "timed out")
-    return "done"
-
-pusher = WebSocket(app, "/pusher", close_timeout=0.5, max_outbox_size=200_000)
-pusher.on("close")(closed)
-
-@app.get("/push/<int:count>")
-def push(count):
-    for _ in range(count):
-        pusher.broadcast("x" * 10_000)
-    return ""
-
-busy = WebSocket(app, "/busy")
-gate = gevent.event.Event()
-
-@busy.on("message")
-def wait_at_gate(msg):
-    gate.wait(30)
-    return str(len(msg))
-
-@app.get("/open")
-def open_gate():
-    gate.set()
-    return ""
-
-sleepy = WebSocket(app, "/sleepy")
-
-@sleepy.on("message")
-def sleep(msg):
-    time.sleep(float(msg))
-    return "slept"
-"""
-).replace("import collections\n", "import collections, gevent.event\n")
 
 
 @pytest.fixture(scope="module")
 def server(start_module_server: StartServer) -> Server:
-    return start_module_server(SOURCE)
+    return start_module_server("backpressure")
 
 
 def slow_client(server: Server, path: str) -> RawClient:
@@ -143,7 +44,7 @@ def test_a_client_that_does_not_read_is_dropped_as_a_slow_consumer_and_the_other
 def test_a_slow_client_that_reads_again_in_time_finds_the_close_behind_whole_frames(
     start_server: StartServer,
 ) -> None:
-    server = start_server(SOURCE.replace("close_timeout=0.5", "close_timeout=10"))
+    server = start_server("backpressure", values={"close_timeout": 10.0})
     with unharmed(server), slow_client(server, "/pusher?notes=slow") as client:
         server.get("/push/2000")
         assert server.notes("slow", 1) == [(1008, "slow consumer")]
@@ -247,24 +148,8 @@ def test_a_client_that_floods_a_busy_handler_is_held_back_by_tcp_and_loses_nothi
 def test_a_client_that_reads_while_the_hub_is_busy_is_not_given_up(
     start_server: StartServer, size: int
 ) -> None:
-    server = start_server(
-        """
-        websocket = WebSocket(app, "/web_socket", ping_timeout=0.5)
-
-        def be_busy():
-            end = time.perf_counter() + 0.0005
-            while time.perf_counter() < end:
-                pass
-
-        @websocket.on("message")
-        async def message(ws, msg):
-            for _ in range(100):
-                gevent.get_hub().loop.run_callback(be_busy)
-            await ws.async_send_to(ws.id, "x" * int(msg))
-            return "done"
-        """
-    )
-    with RawClient(server, receive_buffer=262144) as client:
+    server = start_server("backpressure")
+    with RawClient(server, "/hasty", receive_buffer=262144) as client:
         client.say(str(size))
         assert client.read_frames(2) == [said("x" * size), said("done")]
     assert server.vitals()["counters"] == {}
@@ -292,26 +177,11 @@ def test_pings_are_answered_while_a_handler_blocks(server: Server) -> None:
         assert client.read_frames(3) == [(PONG, b"one"), (PONG, b"two"), said("slept")]
 
 
-@pytest.mark.parametrize("kind", ["def", "async def"])
+@pytest.mark.parametrize("kind", ["def", "async"], ids=["def", "async def"])
 def test_two_quick_messages_never_overlap_and_keep_their_order(start_server: StartServer, kind: str) -> None:
-    sleep = "await asyncio.sleep" if kind == "async def" else "time.sleep"
-    server = start_server(
-        f"""
-        running = 0
-        websocket = WebSocket(app, "/web_socket")
-
-        @websocket.on("message")
-        {kind} message(msg):
-            global running
-            running += 1
-            assert running == 1
-            {sleep}(0.05 if msg == "slow" else 0)
-            running -= 1
-            return msg
-        """
-    )
+    server = start_server("backpressure")
     messages = ["slow", "quick", "slow", *map(str, range(600)), "slow", "last"]
-    with RawClient(server) as client:
+    with RawClient(server, f"/ordered/{kind}") as client:
         client.say(*messages)
         assert client.read_frames(len(messages)) == [said(message) for message in messages]
 

@@ -7,7 +7,7 @@ import contextlib
 import pytest
 
 from ..conftest import StartServer
-from ..support.case import SOURCE, Case, new_tag
+from ..support.case import Case, new_tag
 from ..support.client_frames import (
     BINARY,
     CLOSE,
@@ -102,7 +102,7 @@ def test_a_broken_frame_is_explained_in_the_log(case: Case, name: str) -> None:
 
 @pytest.mark.parametrize("way", ["worker", "geventwebsocket"])
 def test_broken_frames_end_one_connection_each_in_gunicorn_too(start_server: StartServer, way: str) -> None:
-    server = start_server(SOURCE, way)
+    server = start_server("surviving", way)
     with unharmed(server):
         for data, code, reason in BROKEN_FRAMES.values():
             with RawClient(server) as client:
@@ -184,8 +184,8 @@ def test_a_frame_in_small_pieces_is_a_message_all_the_same(case: Case, size: int
 
 
 def test_a_frame_that_never_ends_is_given_up_when_its_client_is_silent(start_server: StartServer) -> None:
-    settings = "app.config.update(GWS_PING_INTERVAL=0.4, GWS_PING_TIMEOUT=0.4)\n"
-    server = start_server(settings + SOURCE)
+    config = {"GWS_PING_INTERVAL": 0.4, "GWS_PING_TIMEOUT": 0.4}
+    server = start_server("surviving", config=config)
     with unharmed(server), RawClient(server, "/web_socket?tag=silent") as client:
         client.send(frame(BINARY, bytes(1000), fin=False) + head(CONTINUATION, MIB // 2) + bytes(1000))
         assert client.read_frame() == (PING, b"")

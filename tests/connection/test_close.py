@@ -11,97 +11,14 @@ from websockets.sync.client import connect
 
 from ..conftest import StartServer
 from ..support.client_frames import CLOSE, CONTINUATION, PING, TEXT, close, frame, text
-from ..support.harness import NOTES, WAYS, Server, unharmed
+from ..support.harness import WAYS, Server, unharmed
 from ..support.program import DEADLINE, wait_for
 from ..support.raw_client import FIN, RESET, RawClient, closed, said
-
-SOURCE = (
-    NOTES
-    + """
-ws_by_key = {}
-room = WebSocket(app, "/room", close_timeout=0.5, max_message_size=1000)
-patient = WebSocket(app, "/patient")
-
-def connected(ws):
-    ws_by_key[ws.query_params.get("notes")] = ws
-    return "hello"
-
-def commands(ws, msg):
-    if msg == "close":
-        ws.close()
-        return "closing"
-    if msg == "close 4000":
-        ws.close(4000, "enough")
-        return
-    if msg == "close twice":
-        ws.close(4001, "first")
-        ws.close(4002, "second")
-        return
-    if msg == "close with 1006":
-        try:
-            ws.close(1006)
-        except ValueError as error:
-            return str(error)
-    if msg == "close with a long reason":
-        try:
-            ws.close(1000, "é" * 62)
-        except ValueError as error:
-            return str(error)
-    if msg == "close and wait":
-        ws.close()
-        reachable = patient.send_to(ws.id, "?") or ws.sync_send_to(ws.id, "?")
-        time.sleep(0.1)
-        ws.sync_broadcast("heard by the others only")
-        return f"reachable: {reachable}"
-    if msg == "close from a thread":
-        thread = gevent.get_hub().threadpool.spawn(ws.close, 4003, "from a thread")
-        thread.get()
-        return
-    if msg == "raise":
-        raise ValueError("a handler's own")
-    if isinstance(msg, str) and msg.startswith("sleep "):
-        time.sleep(float(msg.removeprefix("sleep ")))
-    if isinstance(msg, str) and msg.startswith("close "):
-        ws_by_key[msg.removeprefix("close ")].close(4004, "by another")
-        return "closed it"
-    return msg
-
-def ended(ws):
-    note(ws, ws.close_code, ws.close_reason)
-    return "goodbye"
-
-for websocket in room, patient:
-    websocket.on("connect")(connected)
-    websocket.on("message")(commands)
-    websocket.on("close")(ended)
-
-dying = WebSocket(app, "/dying")
-
-@dying.on("connect")
-def close_in_connect(ws):
-    ws.close(4005, "not today")
-    return "sorry"
-
-@dying.on("message")
-def never(ws, msg):
-    note(ws, "a message was handled", msg)
-
-@dying.on("close")
-def close_in_close(ws):
-    note(ws, ws.close_code, ws.close_reason)
-    ws.close(4006, "too late")
-    ws.sync_broadcast("nobody hears this")
-    return f"open: {ws.sync_send_to(ws.id, 'not sent')}"
-
-lively = WebSocket(app, "/lively", ping_interval=0.1, ping_timeout=0.1)
-lively.on("close")(ended)
-"""
-)
 
 
 @pytest.fixture(scope="module", params=WAYS)
 def server(start_module_server: StartServer, request: pytest.FixtureRequest) -> Server:
-    return start_module_server(SOURCE, request.param)
+    return start_module_server("closing", request.param)
 
 
 def open_room(server: Server, key: str, path: str = "/patient") -> RawClient:
@@ -252,7 +169,7 @@ def test_a_closed_connection_is_out_of_the_registry_while_its_handler_goes_on(
 
 def test_another_connections_handler_may_close_it(server: Server, key: str) -> None:
     with unharmed(server), open_room(server, key) as client, open_room(server, key + "o") as other:
-        other.say(f"close {key}")
+        other.say(f"close the one of {key}")
         assert other.read_frame() == said("closed it")
         assert client.read_frames(2) == [said("goodbye"), closed(4004, "by another")]
         client.close()
@@ -406,10 +323,7 @@ def test_fifty_clients_that_end_in_every_way_at_once_leave_nothing(server: Serve
 def test_a_server_that_stops_closes_with_1001_and_runs_the_close_handlers(
     start_server: StartServer, way: str
 ) -> None:
-    source = SOURCE.replace(
-        "note(ws, ws.close_code", "print(ws.close_code, ws.close_reason, flush=True); note(ws, 0"
-    )
-    server = start_server(source, way)
+    server = start_server("closing", way)
 
     with contextlib.ExitStack() as stack:
         clients = [
@@ -421,4 +335,4 @@ def test_a_server_that_stops_closes_with_1001_and_runs_the_close_handlers(
             assert list(client) == ["goodbye"]
             assert (client.close_code, client.close_reason) == (1001, "going away")
     assert server.wait() == 0
-    wait_for(lambda: server.log().count("1001 going away") == 3, "each close handler, once")
+    wait_for(lambda: server.log().count("closed 1001 going away") == 3, "each close handler, once")

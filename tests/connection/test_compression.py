@@ -11,62 +11,10 @@ from websockets.sync.client import ClientConnection, connect
 
 from ..conftest import StartServer
 from ..support.client_frames import BINARY, CONTINUATION, frame, text
-from ..support.harness import NOTES, Server, unharmed
+from ..support.harness import Server, unharmed
 from ..support.program import DEADLINE, wait_for
 from ..support.raw_client import FIN, RawClient, closed, said
 
-SOURCE = (
-    NOTES
-    + """
-import gevent.event
-from gws import Compression
-
-app.config["GWS_COMPRESSION"] = True
-websocket = WebSocket(app, "/web_socket", max_message_size=4_000_000)
-forgetful = WebSocket(app, "/forgetful", compression=Compression(server_no_context_takeover=True))
-plain = WebSocket(app, "/plain", compression=False)
-
-@websocket.on("connect")
-def connect(ws):
-    if "greet" in ws.query_params:
-        return "hello " * 100
-
-@websocket.on("message")
-def message(ws, msg):
-    return msg
-
-@websocket.on("close")
-def close(ws):
-    note(ws, ws.close_code)
-
-@forgetful.on("message")
-def shout(ws, msg):
-    ws.sync_broadcast(msg)
-
-plain.on("message")(message)
-
-busy = WebSocket(app, "/busy")
-kept = []
-go_on = gevent.event.Event()
-
-@busy.on("connect")
-def keep(ws):
-    kept.append(ws)
-
-@busy.on("message")
-def wait(ws, msg):
-    go_on.wait()
-
-@app.get("/kept")
-def kept_compressors():
-    return str([ws._connection._deflater for ws in kept])
-
-@app.get("/go_on")
-def let_go_on():
-    go_on.set()
-    return ""
-"""
-)
 OFFER = {"Sec-WebSocket-Extensions": "permessage-deflate; client_max_window_bits"}
 MESSAGES: list[str | bytes] = [
     "x" * 65,
@@ -82,7 +30,7 @@ MESSAGES: list[str | bytes] = [
 
 @pytest.fixture(scope="module")
 def server(start_module_server: StartServer) -> Server:
-    return start_module_server(SOURCE)
+    return start_module_server("compression")
 
 
 def dial(server: Server, path: str = "/web_socket") -> ClientConnection:
@@ -106,7 +54,7 @@ def converse(client: ClientConnection) -> None:
 
 
 def test_a_compressed_conversation(start_server: StartServer, way: str) -> None:
-    server = start_server(SOURCE, way)
+    server = start_server("compression", way)
     with unharmed(server), dial(server, "/web_socket?greet") as client:
         agreed = "permessage-deflate; server_max_window_bits=12; client_max_window_bits=12"
         assert extensions(client) == (None if way == "geventwebsocket" else agreed)

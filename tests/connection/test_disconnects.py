@@ -29,24 +29,7 @@ def test_a_client_that_drops_before_its_handshake_ends_is_nobody(case: Case, dro
 def test_a_client_that_drops_while_its_connect_handler_runs_leaves_nothing(
     start_server: StartServer, drop: str
 ) -> None:
-    server = start_server(
-        """
-        go_on = gevent.event.Event()
-        waiting = WebSocket(app, "/waiting")
-        @waiting.on("connect")
-        def connect():
-            print("connect began", flush=True)
-            go_on.wait()
-            return "welcome"
-        @waiting.on("close")
-        def close(ws):
-            print("closed", ws.close_code, flush=True)
-        @app.get("/go_on")
-        def let_go_on():
-            go_on.set()
-            return ""
-        """
-    )
+    server = start_server("hesitating")
     with unharmed(server), RawClient(server, None) as client:
         client.send(request("/waiting"))
         server.wait_for_log("connect began")

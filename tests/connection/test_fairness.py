@@ -15,50 +15,10 @@ from ..support.harness import Server, unharmed
 from ..support.program import DEADLINE, wait_for
 from ..support.raw_client import RawClient
 
-SOURCE = """
-flood = WebSocket(app, "/flood")
-handled = [0]
-
-@flood.on("message")
-def count(msg):
-    handled[0] += 1
-
-@app.get("/handled")
-def get_handled():
-    return str(handled[0])
-
-counting = WebSocket(app, "/handled_so_far")
-
-@counting.on("message")
-def tell():
-    return str(handled[0])
-
-spinning = WebSocket(app, "/spin")
-turns = [0]
-
-@spinning.on("message")
-async def spin(ws, msg):
-    while ws.close_code is None:
-        turns[0] += 1
-        await asyncio.sleep(0)
-
-greenlet_spinning = WebSocket(app, "/spin_greenlet")
-
-@greenlet_spinning.on("message")
-def spin_greenlet(ws, msg):
-    while ws.close_code is None:
-        turns[0] += 1
-        gevent.sleep(0)
-
-@app.get("/turns")
-def get_turns():
-    return str(turns[0])
-"""
-
 
 @pytest.fixture(scope="module")
 def server(start_module_server: StartServer) -> Server:
-    return start_module_server(SOURCE)
+    return start_module_server("fairness")
 
 
 def test_a_client_that_floods_does_not_keep_another_from_its_echoes(server: Server) -> None:

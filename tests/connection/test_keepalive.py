@@ -8,31 +8,13 @@ import pytest
 
 from ..conftest import StartServer
 from ..support.client_frames import PING, PONG, TEXT, frame
-from ..support.harness import NOTES, Server, unharmed
+from ..support.harness import Server, unharmed
 from ..support.raw_client import FIN, RESET, RawClient, said
-
-SOURCE = (
-    NOTES
-    + """
-def closed(ws):
-    note(ws, ws.close_code, ws.close_reason)
-
-for path, settings in (
-    ("/lively", {"ping_interval": 0.2, "ping_timeout": 0.2}),
-    ("/tolerant", {"ping_interval": 0.2, "ping_timeout": 5}),
-    ("/silent", {"ping_interval": None, "ping_timeout": 0.1}),
-    ("/strict", {"ping_interval": 0.5, "ping_timeout": 0.1}),
-):
-    websocket = WebSocket(app, path, **settings)
-    websocket.on("message")(answer)
-    websocket.on("close")(closed)
-"""
-)
 
 
 @pytest.fixture(scope="module")
 def server(start_module_server: StartServer) -> Server:
-    return start_module_server(SOURCE)
+    return start_module_server("keepalive")
 
 
 def test_a_ping_goes_out_every_ping_interval_also_when_ping_timeout_is_longer(server: Server) -> None:
@@ -81,19 +63,7 @@ def test_without_a_ping_interval_nobody_is_pinged(server: Server, key: str) -> N
 
 
 def test_a_dead_peer_is_lost_while_its_handler_blocks(start_server: StartServer) -> None:
-    server = start_server(
-        NOTES
-        + """
-websocket = WebSocket(app, "/web_socket", ping_interval=0.1, ping_timeout=0.1)
-
-@websocket.on("message")
-def wait(ws):
-    end = time.monotonic() + 10
-    while ws.close_code is None and time.monotonic() < end:
-        time.sleep(0.01)
-    note(ws, ws.close_code, ws.close_reason)
-"""
-    )
-    with RawClient(server, "/web_socket?notes=x") as client:
+    server = start_server("keepalive")
+    with RawClient(server, "/blocking?notes=x") as client:
         client.say("hello")
         assert server.notes("x", 1) == [(1006, "keepalive ping timeout")]

@@ -9,119 +9,14 @@ import pytest
 from websockets.sync.client import ClientConnection, connect
 
 from ..conftest import StartServer
-from ..support.harness import NOTES, Server, unharmed
+from ..support.harness import Server, unharmed
 from ..support.program import DEADLINE, wait_for
 from ..support.raw_client import FIN, RawClient, closed, said
-
-SOURCE = (
-    NOTES
-    + """
-import functools
-from gevent import monkey
-
-native_thread = monkey.get_original("_thread", "start_new_thread")
-
-room = WebSocket(app, "/room")
-elsewhere = WebSocket(app, "/elsewhere")
-members = {}
-
-def greet(ws):
-    members[ws.id] = ws
-    return ws.id
-
-def command(ws, msg):
-    name, _, argument = msg.partition(" ")
-    if name == "to":
-        return json.dumps([ws.sync_send_to(argument, "for you"), room.send_to(argument, "for you")])
-    if name == "to-odd":
-        return json.dumps([ws.sync_send_to(eval(argument), "x"), room.send_to(eval(argument), "x")])
-    if name == "broadcast":
-        ws.sync_broadcast(argument)
-        return "done"
-    if name == "wrong":
-        complaints = []
-        own, theirs = functools.partial(ws.sync_send_to, ws.id), functools.partial(room.send_to, "")
-        for send in own, ws.sync_broadcast, room.broadcast, theirs:
-            for value in (5, None, set()):
-                try:
-                    send(value)
-                except TypeError as error:
-                    complaints.append(str(error))
-        return json.dumps(complaints)
-    return msg
-
-async def command_async(ws, msg):
-    name, _, argument = msg.partition(" ")
-    if name == "to":
-        return json.dumps([await ws.async_send_to(argument, "for you"), ws.sync_send_to(argument, "for you")])
-    if name == "to-odd":
-        return json.dumps([await ws.async_send_to(eval(argument), "x")])
-    if name == "broadcast":
-        await ws.async_broadcast(argument)
-        return "done"
-
-def bye(ws):
-    members.pop(ws.id, None)
-
-for websocket in room, elsewhere:
-    websocket.on("connect")(greet)
-    websocket.on("message")(command)
-    websocket.on("close")(bye)
-
-aroom = WebSocket(app, "/async/room")
-aroom.on("connect")(greet)
-aroom.on("message")(command_async)
-
-@app.get("/announce/<text>")
-def announce(text):
-    return json.dumps(room.broadcast(text))
-
-@app.get("/whisper/<id>/<text>")
-def whisper(id, text):
-    return json.dumps(room.send_to(id, text))
-
-@app.get("/by_ws/<id>/<other>")
-def by_ws(id, other):
-    ws = members[id]
-    ws.sync_broadcast("by ws, to all")
-    return json.dumps(ws.sync_send_to(other, "by ws, to one"))
-
-@app.get("/from_greenlet/<id>")
-def from_greenlet(id):
-    def send():
-        room.broadcast("from a greenlet, to all")
-        return room.send_to(id, "from a greenlet, to one")
-    greenlet = gevent.spawn(send)
-    greenlet.join()
-    return json.dumps(greenlet.value)
-
-@app.get("/from_pool/<id>")
-def from_pool(id):
-    def send():
-        room.broadcast("from a pool, to all")
-        return [room.send_to(id, "from a pool, to one"), members[id].sync_send_to(id, "by ws"), room.send_to("no", "")]
-    return json.dumps(gevent.get_hub().threadpool.apply(send))
-
-@app.get("/from_threads/<int:count>/<int:threads>")
-def from_threads(count, threads):
-    def send(thread):
-        for number in range(count):
-            room.broadcast(f"{thread} {number}")
-    for thread in range(threads):
-        native_thread(send, (thread,))
-    return ""
-
-@app.get("/later")
-def later():
-    gevent.spawn_later(0.01, room.broadcast, "from a timer")
-    return ""
-"""
-)
 
 
 @pytest.fixture(scope="module")
 def server(start_module_server: StartServer) -> Server:
-    return start_module_server(SOURCE)
+    return start_module_server("sending")
 
 
 def join(server: Server, path: str = "/room") -> ClientConnection:
@@ -285,21 +180,10 @@ def test_native_threads_that_send_at_once_lose_nothing_and_keep_their_order(serv
                 assert [int(number) for who, number in heard if who == thread] == list(range(500))
 
 
-@pytest.mark.parametrize("kind", ["def", "async def"])
+@pytest.mark.parametrize("kind", ["def", "async"], ids=["def", "async def"])
 def test_50_000_messages_to_itself_all_arrive_in_order(start_server: StartServer, kind: str) -> None:
-    send = "await ws.async_send_to" if kind == "async def" else "ws.sync_send_to"
-    server = start_server(
-        f"""
-        websocket = WebSocket(app, "/web_socket")
-
-        @websocket.on("message")
-        {kind} message(ws, msg):
-            for number in range(50_000):
-                assert {send}(ws.id, str(number))
-            return "done"
-        """
-    )
-    with RawClient(server) as client:
+    server = start_server("bursts")
+    with RawClient(server, f"/itself/{kind}") as client:
         client.say("begin")
         assert client.read_frames(50_001) == [
             *(said(str(number)) for number in range(50_000)),
@@ -310,24 +194,12 @@ def test_50_000_messages_to_itself_all_arrive_in_order(start_server: StartServer
     assert server.vitals()["counters"] == {}
 
 
-@pytest.mark.parametrize("kind", ["def", "async def"])
+@pytest.mark.parametrize("kind", ["def", "async"], ids=["def", "async def"])
 def test_a_burst_of_broadcasts_does_not_make_clients_that_read_look_slow(
     start_server: StartServer, kind: str
 ) -> None:
-    send = "await ws.async_broadcast" if kind == "async def" else "ws.sync_broadcast"
-    server = start_server(
-        f"""
-        # More than a loaded machine keeps a client from reading for, and less than the burst.
-        websocket = WebSocket(app, "/web_socket", max_outbox_size=4 * 1024 * 1024)
-
-        @websocket.on("message")
-        {kind} message(ws, msg):
-            for number in range(100):
-                {send}(f"{{number}} " + "x" * 50_000)
-            return "done"
-        """
-    )
-    with RawClient(server) as one, RawClient(server) as two:
+    server = start_server("bursts")
+    with RawClient(server, f"/everybody/{kind}") as one, RawClient(server, f"/everybody/{kind}") as two:
         one.say("begin")
         # Read in turns: each must be read for the other to be served.
         pairs = [(one.read_frame(), two.read_frame()) for _ in range(100)]
@@ -337,31 +209,10 @@ def test_a_burst_of_broadcasts_does_not_make_clients_that_read_look_slow(
     assert server.vitals()["counters"] == {}
 
 
-@pytest.mark.parametrize("kind", ["def", "async def"])
+@pytest.mark.parametrize("kind", ["def", "async"], ids=["def", "async def"])
 def test_a_burst_to_one_lets_the_others_be_heard(start_server: StartServer, kind: str) -> None:
-    send = "await ws.async_send_to" if kind == "async def" else "ws.sync_send_to"
-    server = start_server(
-        f"""
-        websocket = WebSocket(app, "/web_socket", max_outbox_size=100_000_000)
-        heard = gevent.event.Event()
-
-        @websocket.on("connect")
-        def connect(ws):
-            return ws.id
-
-        @websocket.on("message")
-        {kind} message(ws, msg):
-            if msg == "I hear you":
-                heard.set()
-            else:
-                for number in range(200_000):
-                    {send}(msg, "x" * 100)
-                    if heard.is_set():
-                        break
-                return f"heard: {{heard.is_set()}}"
-        """
-    )
-    with RawClient(server) as sender, RawClient(server) as receiver:
+    server = start_server("bursts")
+    with RawClient(server, f"/another/{kind}") as sender, RawClient(server, f"/another/{kind}") as receiver:
         sender.read_frame()
         sender.say(receiver.read_text())
         receiver.read_frame()
@@ -372,58 +223,16 @@ def test_a_burst_to_one_lets_the_others_be_heard(start_server: StartServer, kind
 def test_a_native_thread_is_held_back_while_the_hub_is_busy_and_gives_up_after_a_while(
     start_server: StartServer,
 ) -> None:
-    server = start_server(
-        """
-        from gevent import monkey
-        from gws.hub import io
-
-        io.HAND_OVER_TIMEOUT = 0.5
-        sleep, native_thread = monkey.get_original("time", "sleep"), monkey.get_original("_thread", "start_new_thread")
-        websocket = WebSocket(app, "/web_socket")
-
-        @websocket.on("message")
-        def message(ws, msg):
-            sent = []
-            def send():
-                while not sent or sent[-1]:
-                    sent.append(websocket.send_to(ws.id, str(len(sent))))
-            native_thread(send, ())
-            sleep(0.25)
-            before = len(sent)
-            sleep(0.75)
-            return [before, sent.count(True), sent.count(False)]
-        """
-    )
-    with unharmed(server), RawClient(server) as client:
+    server = start_server("native_threads")
+    with unharmed(server), RawClient(server, "/busy") as client:
         client.say("begin")
         assert client.read_frames(65) == [said("[64, 64, 1]"), *(said(str(number)) for number in range(64))]
     assert server.vitals()["counters"] == {"undelivered": 1}
 
 
 def test_a_handler_that_waits_for_a_thread_that_sends_is_held_up_once(start_server: StartServer) -> None:
-    server = start_server(
-        """
-        from gevent import monkey
-        from gws.hub import io
-
-        io.HAND_OVER_TIMEOUT = 0.5
-        native_thread = monkey.get_original("_thread", "start_new_thread")
-        new_lock = monkey.get_original("_thread", "allocate_lock")
-        websocket = WebSocket(app, "/web_socket")
-
-        @websocket.on("message")
-        def message(ws, msg):
-            finished = new_lock()
-            finished.acquire()
-            def work():
-                for number in range(int(msg)):
-                    websocket.broadcast(str(number))
-                finished.release()
-            native_thread(work, ())
-            return "in time" if finished.acquire(timeout=5) else "too late"
-        """
-    )
-    with unharmed(server), RawClient(server) as client:
+    server = start_server("native_threads")
+    with unharmed(server), RawClient(server, "/waiting") as client:
         for _ in range(2):
             client.say("100")
             assert client.read_frames(65) == [said("in time"), *(said(str(number)) for number in range(64))]

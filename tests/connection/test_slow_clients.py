@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from ..conftest import StartServer
-from ..support.case import SOURCE, Case, new_tag
+from ..support.case import Case, new_tag
 from ..support.client_frames import MIB, PING, PONG, TEXT, close, frame, text
 from ..support.harness import unharmed
 from ..support.program import DEADLINE
@@ -51,7 +51,7 @@ def test_a_client_that_never_reads_is_dropped_from_a_crowd_that_does(case: Case)
 def test_a_client_that_reads_no_pongs_is_dropped_in_the_flood_of_its_own_pings(
     start_server: StartServer,
 ) -> None:
-    server = start_server("app.config.update(GWS_PING_INTERVAL=0.5, GWS_PING_TIMEOUT=1.0)\n" + SOURCE)
+    server = start_server("surviving", config={"GWS_PING_INTERVAL": 0.5, "GWS_PING_TIMEOUT": 1.0})
     with unharmed(server), RawClient(server, "/web_socket?tag=deaf", receive_buffer=4096) as client:
         before = server.reset_peak_memory()
         client.send_until_cut_off(frame(PING, b"x" * 125) * 500)
@@ -61,7 +61,7 @@ def test_a_client_that_reads_no_pongs_is_dropped_in_the_flood_of_its_own_pings(
 
 
 def test_a_client_that_reads_no_echoes_is_held_back_and_then_dropped(start_server: StartServer) -> None:
-    server = start_server("app.config['GWS_PING_TIMEOUT'] = 1.0\n" + SOURCE)
+    server = start_server("surviving", config={"GWS_PING_TIMEOUT": 1.0})
     with unharmed(server), RawClient(server, "/web_socket?tag=deaf", receive_buffer=4096) as client:
         before = server.reset_peak_memory()
         client.send_until_cut_off(text("x" * 1000) * 100)

@@ -16,16 +16,7 @@ from ..support.client_frames import BINARY, CLOSE, CONTINUATION, PING, TEXT, clo
 from ..support.program import wait_for
 from ..support.raw_client import RawClient
 
-SOURCE = """
-import logging
-logging.basicConfig(format="%(name)s %(message)s")
-websocket = WebSocket(app, "/web_socket", ping_interval=None)
-
-@websocket.on("message")
-def message(ws, msg):
-    return msg
-"""
-
+LOGGING = {"log_format": "%(name)s %(message)s"}
 CLIENTS = [
     (text("hello"), "< TEXT 'hello' [5 bytes]"),
     (text(""), "< TEXT [0 bytes]"),
@@ -77,7 +68,7 @@ def test_bytes_that_are_no_frames_raise_nothing(caplog: pytest.LogCaptureFixture
 
 
 def test_a_connection_can_be_read_from_its_handshake_to_its_end(start_server: StartServer) -> None:
-    server = start_server(f"{SOURCE}\nlogging.getLogger('gws.connection').setLevel('DEBUG')")
+    server = start_server("echo", values=LOGGING | {"log_levels": {"gws.connection": "DEBUG"}})
     with RawClient(server, behind=text("early")) as client:
         assert client.read_text() == "early"
         client.say("hello")
@@ -102,7 +93,7 @@ def test_a_connection_can_be_read_from_its_handshake_to_its_end(start_server: St
 
 
 def test_who_does_not_ask_hears_nothing_of_it(start_server: StartServer) -> None:
-    server = start_server(f"{SOURCE}\nlogging.getLogger('gws').setLevel('INFO')")
+    server = start_server("echo", values=LOGGING | {"log_levels": {"gws": "INFO"}})
     with RawClient(server) as client:
         client.say("hello")
         assert client.read_text() == "hello"

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from ..conftest import StartServer
-from ..support.case import SOURCE, Case
+from ..support.case import Case
 from ..support.client_frames import PING, PONG, TEXT, close, frame, request, text
 from ..support.harness import WAYS, Server, unharmed
 from ..support.program import DEADLINE
@@ -114,7 +114,7 @@ def test_a_refusal_says_why_in_the_log(case: Case) -> None:
 
 
 def test_broken_handshakes_are_answered_alike_in_gunicorn(start_server: StartServer) -> None:
-    server = start_server(SOURCE, "worker")
+    server = start_server("surviving", "worker")
     with unharmed(server):
         found = {name: status_of(server, data) for name, (data, _status) in BROKEN_HANDSHAKES.items()}
     assert found == {name: status for name, (_data, status) in BROKEN_HANDSHAKES.items()}
@@ -122,7 +122,7 @@ def test_broken_handshakes_are_answered_alike_in_gunicorn(start_server: StartSer
 
 
 def test_broken_handshakes_open_nothing_in_gevent_websockets_worker_either(start_server: StartServer) -> None:
-    server = start_server(SOURCE, "geventwebsocket")
+    server = start_server("surviving", "geventwebsocket")
     with unharmed(server):
         begin = len(server.log())
         for name, (data, _status) in BROKEN_HANDSHAKES.items():
@@ -145,54 +145,22 @@ def test_broken_handshakes_open_nothing_in_gevent_websockets_worker_either(start
 def test_gevent_websockets_client_is_told_of_an_error_that_leaves_the_application(
     start_server: StartServer, error: str
 ) -> None:
-    server = start_server(
-        f"""
-        app.config["PROPAGATE_EXCEPTIONS"] = True
-        websocket = WebSocket(app, "/web_socket")
-
-        @app.before_request
-        def check():
-            if "raise" in flask.request.args:
-                raise {error}(5)
-        """,
-        "geventwebsocket",
-    )
-    with unharmed(server), RawClient(server, "/web_socket?raise") as client:
+    server = start_server("handshakes", "geventwebsocket", config={"PROPAGATE_EXCEPTIONS": True})
+    with unharmed(server), RawClient(server, f"/web_socket?raise={error}") as client:
         assert client.read_to_end() == [closed(1011, "500 INTERNAL SERVER ERROR"), FIN]
 
 
 def test_gevent_websockets_client_is_told_a_long_status_as_far_as_a_close_frame_goes(
     start_server: StartServer,
 ) -> None:
-    server = start_server(
-        """
-        websocket = WebSocket(app, "/web_socket")
-
-        @app.before_request
-        def check():
-            if "long" in flask.request.args:
-                flask.abort(flask.Response("no", f"400 {'\xe4' * 200}"))
-        """,
-        "geventwebsocket",
-    )
+    server = start_server("handshakes", "geventwebsocket")
     with unharmed(server), RawClient(server, "/web_socket?long") as client:
         # 123 bytes, of which none is half a letter (RFC 6455 §5.5).
         assert client.read_to_end() == [closed(1008, "400 " + "\xe4" * 59), FIN]
 
 
 def test_views_that_talk_to_gevent_websocket_themselves_are_left_alone(start_server: StartServer) -> None:
-    server = start_server(
-        """
-        websocket = WebSocket(app, "/web_socket")
-
-        @app.route("/old", websocket=True)
-        def old():
-            theirs = flask.request.environ["wsgi.websocket"]
-            theirs.send("you said " + theirs.receive())
-            return ""
-        """,
-        "geventwebsocket",
-    )
+    server = start_server("handshakes", "geventwebsocket")
     with unharmed(server), RawClient(server, "/old") as client:
         client.say("hello")
         assert client.read_to_end() == [said("you said hello"), closed(1005), FIN]
@@ -212,7 +180,7 @@ def status_of(server: Server, data: bytes) -> int | None:
 
 @pytest.mark.parametrize("way", ["python", "worker"])
 def test_a_handshake_that_never_ends_is_cut_off_at_its_deadline(start_server: StartServer, way: str) -> None:
-    server = start_server("app.config['GWS_HANDSHAKE_TIMEOUT'] = 1.0\n" + SOURCE, way)
+    server = start_server("surviving", way, config={"GWS_HANDSHAKE_TIMEOUT": 1.0})
     with unharmed(server), contextlib.ExitStack() as clients:
         silent = [clients.enter_context(RawClient(server, None)) for _ in range(3)]
         silent[1].send(b"GET /web_")
@@ -231,19 +199,7 @@ def test_a_handshake_that_never_ends_is_cut_off_at_its_deadline(start_server: St
 
 
 def test_a_connect_handler_that_never_ends_is_answered_with_503(start_server: StartServer) -> None:
-    server = start_server(
-        """
-        app.config["GWS_HANDSHAKE_TIMEOUT"] = 0.5
-        forever = WebSocket(app, "/forever")
-        @forever.on("connect")
-        def connect():
-            gevent.event.Event().wait()
-        later = WebSocket(app, "/later")
-        @later.on("connect")
-        async def connect_later():
-            await asyncio.sleep(3600)
-        """
-    )
+    server = start_server("handshakes", config={"GWS_HANDSHAKE_TIMEOUT": 0.5})
     with unharmed(server):
         for path in ("/forever", "/later"):
             with RawClient(server, None) as client:
@@ -258,7 +214,7 @@ def test_a_connect_handler_that_never_ends_is_answered_with_503(start_server: St
 
 @pytest.mark.parametrize("way", WAYS)
 def test_frames_in_the_packet_of_the_upgrade_request_are_handled(start_server: StartServer, way: str) -> None:
-    server = start_server(SOURCE, way)
+    server = start_server("surviving", way)
     big = "x" * 300_000
     with unharmed(server):
         half = text("half")

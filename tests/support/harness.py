@@ -18,14 +18,15 @@ from .program import Program, wait_for
 from .raw_client import RawClient
 
 WAYS = ("python", "worker", "geventwebsocket")
-"""`python app.py`, gws's gunicorn worker, and gevent-websocket's."""
+"""The program itself, gws's gunicorn worker, and gevent-websocket's."""
+
+ROOT = Path(__file__).parents[2]
 
 _WORKERS = {
     "worker": "gws.worker.Worker",
     "geventwebsocket": "geventwebsocket.gunicorn.workers.GeventWebSocketWorker",
 }
 
-ROOT = Path(__file__).parents[2]
 
 PREAMBLE = """
 from gevent import monkey; monkey.patch_all()
@@ -86,11 +87,20 @@ def environment(
     return {"PYTHONPATH": path, "GWS_TEST_APP": json.dumps(wanted)}
 
 
+def command(app: str | None, way: str, folder: Path, *arguments: str) -> list[str]:
+    """Return the command that serves a module of `tests.apps`, or else the folder's own `app.py`; see `Server`."""
+    module = "app" if app is None else f"tests.apps.{app}"
+    if way == "python":
+        return [sys.executable, *(["app.py"] if app is None else ["-m", module])]
+    gunicorn = [sys.executable, "-m", "gunicorn", "-k", _WORKERS[way], "-b", "127.0.0.1:0"]
+    return [*gunicorn, "--no-control-socket", "--chdir", str(folder), *arguments, f"{module}:app"]
+
+
 class Server(Program):
     """A server process.
 
     Args:
-        folder: where its log goes, and its text.
+        folder: where it runs, and where its log and its text go.
         app: the name of a module in `tests.apps`.
         way: one of `WAYS`.
         arguments: those of gunicorn.
@@ -98,6 +108,7 @@ class Server(Program):
         config: settings of the application.
         values: what the module reads with `tests.apps.base.value`.
         options: those of `serve`.
+        variables: more of the environment.
     """
 
     def __init__(
@@ -111,6 +122,7 @@ class Server(Program):
         config: dict[str, Any] | None = None,
         values: dict[str, Any] | None = None,
         options: dict[str, Any] | None = None,
+        variables: dict[str, str] | None = None,
         whole: bool = False,
     ) -> None:
         self.way = way
@@ -118,25 +130,14 @@ class Server(Program):
             text, app = textwrap.dedent(app), None
             if not whole:
                 text = PREAMBLE + text + _START.replace("{options}", repr(options))
-        program, module = folder / "app.py", "app"
         if text is not None:
-            program.write_text(textwrap.dedent(text))
-            command = [sys.executable, str(program)]
-        else:
-            module = f"tests.apps.{app}"
-            command = [sys.executable, "-m", module]
-        if way != "python":
-            command = [sys.executable, "-m", "gunicorn", "-k", _WORKERS[way], "-b", "127.0.0.1:0"]
-            command += [
-                "--no-control-socket",
-                "--chdir",
-                str(folder),
-                "--worker-connections",
-                "5000",
-                *arguments,
-                f"{module}:app",
-            ]
-        super().__init__(command, folder, environment=environment(config, values, options))
+            (folder / "app.py").write_text(textwrap.dedent(text))
+        arguments = ["--worker-connections", "5000", *arguments]
+        super().__init__(
+            command(app, way, folder, *arguments),
+            folder,
+            environment=environment(config, values, options) | (variables or {}),
+        )
 
     def url(self, path: str = "/web_socket") -> str:
         """Return the address of a WebSocket."""
