@@ -24,44 +24,12 @@ from websockets.sync.client import connect
 
 from ..conftest import StartServer
 from ..support.client_frames import BINARY, CLOSE, CONTINUATION, MIB, PING, PONG, TEXT
-from ..support.harness import NOTES, Server, unharmed
+from ..support.harness import Server, unharmed
 from ..support.program import DEADLINE
 from .test_page import ARGUMENTS, CHROMIUM
 
 LARGE = 16 * MIB
 """Bytes of the largest message, which is as large as the server lets it be."""
-
-SOURCE = (
-    NOTES
-    + f"""
-websocket = WebSocket(
-    app, "/web_socket", max_message_size={LARGE}, max_outbox_size={LARGE + MIB}, compression=True
-)
-pinged = WebSocket(app, "/pinged", ping_interval=0.1, ping_timeout=1)
-
-@app.get("/page")
-def page():
-    return "<!doctype html>"
-
-@websocket.on("message")
-def message(ws, msg):
-    if msg == "close me":
-        return ws.close(4001, "as you wish")
-    return msg
-
-@websocket.on("close")
-def close(ws):
-    note(ws, ws.close_code, ws.close_reason)
-
-@pinged.on("message")
-def outlive_pings(ws):
-    # Who answers none is lost before.
-    end = time.monotonic() + 1.4
-    while ws.close_code is None and time.monotonic() < end:
-        time.sleep(0.01)
-    return "alive"
-"""
-)
 
 ENDS = [(4000, "bye ✓"), (4001, "as you wish")]
 """How each client's two connections to "/web_socket" end, for the client and the server: one is ended by either."""
@@ -72,7 +40,7 @@ BUILD = Path(__file__).parents[2] / "build" / "clients"
 
 @pytest.fixture(scope="module", params=["worker"])
 def shared_server(start_module_server: StartServer, request: pytest.FixtureRequest) -> Server:
-    return start_module_server(SOURCE, request.param)
+    return start_module_server("clients", request.param, values={"largest": LARGE})
 
 
 @pytest.fixture

@@ -10,71 +10,14 @@ import pytest
 
 from ..conftest import StartServer
 from ..support.client_frames import BINARY, PING, PONG, TEXT, frame, text
-from ..support.harness import NOTES, Server, unharmed
+from ..support.harness import Server, unharmed
 from ..support.raw_client import FIN, RawClient, closed, said
-
-SOURCE = (
-    NOTES
-    + """
-import logging
-from flask import got_request_exception, request
-
-class SlowLog(logging.Handler):
-    def emit(self, record):
-        gevent.sleep(0.2)
-
-logging.getLogger("gws").addHandler(SlowLog())
-
-@app.before_request
-def read_the_body():
-    request.get_data()
-
-@got_request_exception.connect_via(app)
-def receiver(sender, **extra):
-    raise RuntimeError("a receiver's own")
-
-websocket = WebSocket(app, "/web_socket")
-large = WebSocket(app, "/large", ping_interval=0.05, ping_timeout=10)
-
-@websocket.on("connect")
-def connect(ws):
-    if "accept" in ws.query_params:
-        ws.accept()
-        raise ValueError("after accept")
-
-@websocket.on("message")
-def message(ws, msg):
-    if msg == "log":
-        logging.getLogger("gws").warning("slowly")
-    if msg == "rename":
-        ws.id = "mine"
-    if msg == "raise":
-        flask.g.leftover = True
-        raise ValueError("raised")
-    return request.get_data().decode() + str(ws.query_params.get("name"))
-
-@websocket.on("close")
-def close(ws):
-    note(ws, ws.close_code, "leftover" in flask.g)
-
-@large.on("connect")
-def send_a_snapshot(ws):
-    if "snapshot" in ws.query_params:
-        for number in range(8):
-            ws.sync_send_to(ws.id, str(number) * 500_000)
-        return "end"
-
-@large.on("message")
-def send_much(msg):
-    return b"x" * 16_000_000
-"""
-)
 
 
 @pytest.fixture(scope="module")
 def server(start_module_server: StartServer) -> Server:
     """One for all of these."""
-    return start_module_server(SOURCE)
+    return start_module_server("corners")
 
 
 def test_a_log_that_waits_does_not_keep_a_broken_connection_open(server: Server, key: str) -> None:
@@ -166,19 +109,8 @@ def test_a_connection_cannot_be_renamed(server: Server) -> None:
 
 
 def test_a_stop_while_connect_runs_refuses_the_connection(start_server: StartServer, way: str) -> None:
-    server = start_server(
-        """
-        websocket = WebSocket(app, "/web_socket")
-        other = WebSocket(app, "/other")
-
-        @websocket.on("connect")
-        def connect():
-            print("connecting", flush=True)
-            gevent.sleep(1)
-        """,
-        way,
-    )
-    with RawClient(server, "/other") as other, RawClient(server, wait=False) as client:
+    server = start_server("stopping", way)
+    with RawClient(server, "/silent") as other, RawClient(server, "/hesitating", wait=False) as client:
         server.wait_for_log("connecting")
         server.tell(signal.SIGTERM)
         assert other.read_to_end() == [closed(1001, "going away"), FIN]

@@ -21,44 +21,23 @@ import pytest
 from ..conftest import StartServer
 from ..servers import test_tls
 from ..servers.test_tls import Tls
-from ..support import conversation
 from ..support.client_frames import BINARY, MIB, PING, head
 from ..support.conversation import talk_with_websockets
-from ..support.harness import PREAMBLE, WAYS, Server, unharmed
+from ..support.harness import WAYS, Server, environment, unharmed
 from ..support.nginx import Nginx, documented, replace
 from ..support.program import DEADLINE, Program, wait_for
 from ..support.raw_client import FIN, RawClient, said
 
-SOURCE = (
-    conversation.SOURCE
-    + """
-@app.get("/seen")
-def see_request():
-    return [flask.request.remote_addr, flask.request.host_url]
-
-seen = WebSocket(app, "/seen/ws")
-
-@seen.on("connect")
-def see(ws):
-    return [ws.remote_addr, flask.request.host_url]
-
-members = WebSocket(app, "/members")
-
-@members.on("connect")
-def refuse():
-    flask.abort(401)
-
-@app.post("/length")
-def length():
-    return str(len(flask.request.data))
-
-for path, ping_interval in (("/lively", 0.1), ("/silent", None)):
-    WebSocket(app, path, ping_interval=ping_interval).on("message")(answer)
-"""
-)
 [PROXY_FIX] = documented("python")
 [UNIT] = documented("ini")
 [LOG_LINE] = documented("text")
+
+PROGRAM = f"""
+from tests.apps.proxied import app, start
+{PROXY_FIX}
+if __name__ == "__main__":
+    start(app)
+"""
 
 FORGED = {
     "X-Forwarded-For": "203.0.113.9",
@@ -105,7 +84,7 @@ def start_sites(start_server: StartServer, start_nginx: StartNginx, tls: Tls) ->
     """Start one for each of `WAYS`, all at once."""
 
     def start(way: str) -> Site:
-        server = start_server(SOURCE + PROXY_FIX, way)
+        server = start_server(text=PROGRAM, way=way)
         return Site(way, server, {"http": start_nginx(server.port), "https": start_nginx(server.port, tls)})
 
     with ThreadPoolExecutor() as pool:
@@ -299,13 +278,15 @@ class Unit(Program):
             "/srv/chat/.venv/bin/gunicorn": f"{sys.executable} -m gunicorn",
             "127.0.0.1:8000": "127.0.0.1:0",
         }
-        (folder / "app.py").write_text(PREAMBLE + SOURCE + PROXY_FIX)
+        (folder / "app.py").write_text(PROGRAM)
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notified:
             notified.bind(str(folder / "notify"))
             notified.settimeout(DEADLINE)
             command = replace(command, own | {"\\\n": " "})
             super().__init__(
-                shlex.split(command), folder, environment={"NOTIFY_SOCKET": str(folder / "notify")}
+                shlex.split(command),
+                folder,
+                environment=environment() | {"NOTIFY_SOCKET": str(folder / "notify")},
             )
             assert notified.recv(1000).startswith(b"READY=1\n")
 
@@ -333,7 +314,7 @@ def test_the_unit_starts_reloads_and_stops_gws(tmp_path: Path, start_nginx: Star
 def test_without_proxy_fix_a_tls_page_is_refused_with_403_and_the_log_says_why(
     start_server: StartServer, start_nginx: StartNginx, tls: Tls
 ) -> None:
-    server = start_server(SOURCE, "worker")
+    server = start_server("proxied", "worker")
     with ask(start_nginx(server.port, tls), Host="chat.example", Origin="https://chat.example") as client:
         assert client.status == 403
     assert LOG_LINE in server.log()
@@ -342,7 +323,7 @@ def test_without_proxy_fix_a_tls_page_is_refused_with_403_and_the_log_says_why(
 @pytest.fixture(scope="module")
 def own_server(start_module_server: StartServer) -> Server:
     """Return the worker of gws, with room for three."""
-    return start_module_server(SOURCE + PROXY_FIX, "worker", ["--worker-connections", "3"])
+    return start_module_server(text=PROGRAM, way="worker", arguments=["--worker-connections", "3"])
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ import contextlib
 import http.client
 import subprocess
 import sys
-import textwrap
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -18,38 +17,20 @@ from websockets.sync.client import connect, unix_connect
 from ..conftest import StartServer
 from ..support.client_frames import request as upgrade_request
 from ..support.client_frames import text
-from ..support.conversation import SOURCE, have_conversations
+from ..support.conversation import have_conversations
 from ..support.harness import WAYS, Server, unharmed
 from ..support.program import DEADLINE, python, wait_for
 from ..support.raw_client import RawClient
 
-MIDDLEWARE = """
-from werkzeug.middleware.proxy_fix import ProxyFix
-
-def middleware(inner):
-    def application(environ, start_response):
-        def start(status, headers, exc_info=None):
-            return start_response(status, [*headers, ("X-Middleware", "yes")], exc_info)
-        result = inner(environ, start)
-        try:
-            yield from result
-        finally:
-            result.close()
-    return application
-
-app.wsgi_app = middleware(ProxyFix(app.wsgi_app, x_for=1, x_proto=1, x_host=1))
-"""
-"""Some that wraps `start_response`, and what an application behind a proxy has."""
-
 
 @pytest.fixture(scope="module", params=WAYS)
 def plain_server(start_module_server: StartServer, request: pytest.FixtureRequest) -> Server:
-    return start_module_server(SOURCE, request.param)
+    return start_module_server("conversation", request.param)
 
 
 @pytest.fixture(scope="module", params=WAYS)
 def wrapped_server(start_module_server: StartServer, request: pytest.FixtureRequest) -> Server:
-    return start_module_server(SOURCE + MIDDLEWARE, request.param)
+    return start_module_server("wrapped", request.param)
 
 
 def test_both_client_libraries_have_a_whole_conversation(plain_server: Server) -> None:
@@ -84,16 +65,7 @@ def test_a_connection_that_has_served_http_may_be_upgraded(plain_server: Server)
 
 @pytest.mark.parametrize("way", WAYS)
 def test_who_reads_the_body_of_every_request_reads_no_frames(start_server: StartServer, way: str) -> None:
-    source = """
-    websocket = WebSocket(app, "/web_socket")
-    websocket.on("connect")(lambda ws: f"read {flask.g.read}")
-    websocket.on("message")(lambda msg: msg)
-
-    @app.before_request
-    def read():
-        flask.g.read = flask.request.get_data()
-    """
-    server = start_server(textwrap.dedent(source), way)
+    server = start_server("body_reader", way)
     with unharmed(server), RawClient(server, behind=text("x")) as client:
         assert client.status == 101
         assert client.read_text() == "read b''"
@@ -137,7 +109,7 @@ def test_websockets_on_a_unix_socket_end_without_a_traceback(
     start_server: StartServer, tmp_path: Path, way: str
 ) -> None:
     path = str(tmp_path / "socket")
-    server = start_server(SOURCE, way, ["-b", f"unix:{path}"])
+    server = start_server("conversation", way, ["-b", f"unix:{path}"])
     with unharmed(server), contextlib.ExitStack() as stack:
         clients = [stack.enter_context(unix_connect(path, "ws://localhost/web_socket")) for _ in range(3)]
         with contextlib.suppress(InvalidStatus, ConnectionClosed):
@@ -159,7 +131,7 @@ def test_websockets_on_a_unix_socket_end_without_a_traceback(
 def test_two_gunicorn_workers_both_serve(
     start_server: StartServer, tmp_path: Path, way: str, preload: bool
 ) -> None:
-    server = start_server(SOURCE, way, ["-w", "2", *(["--preload"] if preload else [])])
+    server = start_server("conversation", way, ["-w", "2", *(["--preload"] if preload else [])])
     with connect(server.url("/web_socket?pid")) as first:
         welcome = first.recv(timeout=DEADLINE)
         first.send("who am I?")
@@ -195,14 +167,13 @@ def failure_of(start: Callable[[], Server]) -> str:
 
 def test_an_unpatched_program_is_warned_once_and_serves(start_server: StartServer) -> None:
     server = start_server(
-        """
+        text="""
         from gws import App, WebSocket
         app = App(__file__)
         websocket = WebSocket(app, "/web_socket")
         websocket.on("message")(lambda msg: msg)
         app.start(port=0)
-        """,
-        whole=True,
+        """
     )
     for _ in range(2):
         with connect(server.url()) as client:
@@ -214,12 +185,12 @@ def test_an_unpatched_program_is_warned_once_and_serves(start_server: StartServe
 
 
 def test_a_patched_program_is_not_warned(start_server: StartServer) -> None:
-    assert "patch" not in start_server(SOURCE).log()
+    assert "patch" not in start_server("conversation").log()
 
 
 def test_flasks_development_server_answers_501_and_says_what_to_use(start_server: StartServer) -> None:
     server = start_server(
-        """
+        text="""
         from flask import Flask
         from gws import WebSocket
         from werkzeug.serving import make_server
@@ -229,8 +200,7 @@ def test_flasks_development_server_answers_501_and_says_what_to_use(start_server
         server = make_server("127.0.0.1", 0, app)
         print(f"listens on http://127.0.0.1:{server.port}", flush=True)
         server.serve_forever()
-        """,
-        whole=True,
+        """
     )
     with RawClient(server, None) as client:
         client.send(upgrade_request())
@@ -241,7 +211,7 @@ def test_flasks_development_server_answers_501_and_says_what_to_use(start_server
 
 @pytest.mark.parametrize("worker", ["gevent", "sync"])
 def test_gunicorns_own_workers_answer_501(start_server: StartServer, worker: str) -> None:
-    server = start_server(SOURCE, "worker", ["-k", worker])
+    server = start_server("conversation", "worker", ["-k", worker])
     with RawClient(server, None) as client:
         client.send(upgrade_request())
         assert client.read_head() == 501
@@ -255,12 +225,15 @@ def test_a_handler_with_a_wrong_signature_stops_the_program_at_its_decoration(
     start_server: StartServer, definition: str
 ) -> None:
     name = definition.rstrip(")").split()[-1].split("(")[-1]
-    source = f"""
+    text = f"""
+    from gws import WebSocket
+    from tests.apps.base import app, start
     websocket = WebSocket(app, "/web_socket")
     @websocket.on("message")
     {definition}: pass
+    start(app)
     """
-    said = failure_of(lambda: start_server(source))
+    said = failure_of(lambda: start_server(text=text))
     assert f"TypeError: handler 'message' asks for '{name}'; known parameters are ws, msg" in said
 
 

@@ -14,56 +14,6 @@ from ..support.program import wait_for
 from ..support.raw_client import FIN, RESET, RawClient
 from ..support.witness import Witness
 
-SOURCE = """
-from flask import request
-
-web_socket = WebSocket(app, "/web_socket")
-
-@app.post("/read")
-def read():
-    return f"{len(request.get_data())} bytes"
-
-@app.post("/lines")
-def lines():
-    return {"lines": [line.decode() for line in request.environ["wsgi.input"]]}
-
-@app.post("/upper")
-def upper():
-    stream = request.stream
-    def pieces():
-        while piece := stream.read(1000):
-            yield piece.upper()
-    return flask.Response(pieces(), headers={"Content-Length": request.headers["Content-Length"]})
-
-@app.post("/late")
-def late():
-    stream = request.stream
-    def pieces():
-        yield ""
-        yield "start "
-        yield stream.read().upper()
-    return flask.Response(pieces(), headers={"Content-Length": "11"})
-
-@app.post("/first")
-def first():
-    stream = request.stream
-    def pieces():
-        yield stream.read(3)
-    return flask.Response(pieces(), headers={"Content-Length": "3"})
-
-@app.post("/unread")
-def unread():
-    return "not read"
-
-@app.get("/much")
-def much():
-    return "x" * 20_000_000
-
-@app.get("/secret")
-def secret():
-    return "smuggled"
-"""
-
 OWN_WAYS = ("python", "worker")
 """The ways in which gws reads the requests itself."""
 
@@ -87,7 +37,7 @@ READ_BY_PYWSGI = {
 
 @pytest.fixture(scope="module", params=WAYS)
 def server(request: pytest.FixtureRequest, start_module_server: StartServer) -> Server:
-    return start_module_server(SOURCE, request.param)
+    return start_module_server("bodies", request.param)
 
 
 def post(path: str, *lines: str, body: bytes = b"") -> bytes:
@@ -296,7 +246,7 @@ def test_a_length_of_10_gb_reserves_nothing(server: Server) -> None:
 
 
 def test_a_body_that_comes_too_slowly_is_a_408(start_server: StartServer) -> None:
-    server = start_server("from gws.servers import http_body; http_body.PATIENCE = 0.5\n" + SOURCE)
+    server = start_server("bodies", values={"patience": 0.5})
     with unharmed(server), RawClient(server, None) as client:
         client.send(post("/read", "Content-Length: 1000", body=b"abc"))
         assert client.read_head() == 408
@@ -305,7 +255,7 @@ def test_a_body_that_comes_too_slowly_is_a_408(start_server: StartServer) -> Non
 
 
 def test_a_body_that_comes_byte_by_byte_is_a_408(start_server: StartServer) -> None:
-    server = start_server("from gws.servers import http_body; http_body.PATIENCE = 0.5\n" + SOURCE)
+    server = start_server("bodies", values={"patience": 0.5})
     with unharmed(server), RawClient(server, None) as client:
         client.send(post("/read", "Content-Length: 1000"))
         client.socket.settimeout(0.02)
@@ -320,7 +270,7 @@ def test_a_body_that_comes_byte_by_byte_is_a_408(start_server: StartServer) -> N
 
 
 def test_an_answer_that_is_read_byte_by_byte_ends_the_connection(start_server: StartServer) -> None:
-    server = start_server("from gws.servers import http_body; http_body.PATIENCE = 0.5\n" + SOURCE)
+    server = start_server("bodies", values={"patience": 0.5})
     with unharmed(server), RawClient(server, None, receive_buffer=4096) as client:
         client.send(b"GET /much HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
         end = time.monotonic() + 10
@@ -331,7 +281,7 @@ def test_an_answer_that_is_read_byte_by_byte_ends_the_connection(start_server: S
 
 
 def test_an_answer_that_nobody_reads_ends_the_connection(start_server: StartServer) -> None:
-    server = start_server("from gws.servers import http_body; http_body.PATIENCE = 0.5\n" + SOURCE)
+    server = start_server("bodies", values={"patience": 0.5})
     with unharmed(server), RawClient(server, None, receive_buffer=4096) as client:
         client.send(b"GET /much HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
         wait_for(lambda: server.vitals()["counters"].get("slow_readers") == 1, "the server to give it up")
@@ -340,7 +290,7 @@ def test_an_answer_that_nobody_reads_ends_the_connection(start_server: StartServ
 
 @pytest.mark.parametrize("way", OWN_WAYS)
 def test_a_stop_waits_for_no_body_and_no_reader_that_is_idle(start_server: StartServer, way: str) -> None:
-    server = start_server(SOURCE, way)
+    server = start_server("bodies", way)
     with RawClient(server, None) as sender, RawClient(server, None, receive_buffer=4096) as reader:
         sender.send(post("/read", "Content-Length: 1000", body=b"abc"))
         reader.send(b"GET /much HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")

@@ -18,26 +18,13 @@ from ..support.harness import WAYS, Server, unharmed
 from ..support.raw_client import FIN, RawClient
 from ..support.witness import Witness
 
-SOURCE = """
-web_socket = WebSocket(app, "/web_socket")
-speaking = WebSocket(app, "/speaking", subprotocols=["chat"], compression=True)
-
-@app.get("/agent")
-def agent():
-    return "seen"
-
-@app.get("/cookies")
-def cookies():
-    return str(len(flask.request.cookies))
-"""
-
 SEEDS = (*" \t\0aA0;:,.=<>[]@/\"'-%&?\x80", "a ", " a", "a,", "0;", "a=", ":0", "<a", "::", "//", "a.")
 """What a stranger might repeat."""
 
 
 @pytest.fixture(scope="module", params=WAYS)
 def server(request: pytest.FixtureRequest, start_module_server: StartServer) -> Server:
-    return start_module_server(SOURCE, request.param)
+    return start_module_server("heads", request.param)
 
 
 @pytest.fixture(params=WAYS)
@@ -45,7 +32,7 @@ def logging_server(request: pytest.FixtureRequest, start_server: StartServer) ->
     """One that logs its requests too."""
     form = '%(h)s "%(r)s" %(u)s %(f)s %({user-agent}i)s %({http_cookie}e)s'
     log = ["--access-logfile", "-", "--access-logformat", form]
-    return start_server(SOURCE, request.param, [] if request.param == "python" else log)
+    return start_server("heads", request.param, [] if request.param == "python" else log)
 
 
 # Expressions
@@ -162,7 +149,7 @@ def test_a_head_of_31_kb_is_read(server: Server) -> None:
 
 
 def test_the_bound_is_a_setting(start_server: StartServer) -> None:
-    server = start_server('app.config["GWS_MAX_HEAD_SIZE"] = 1000\n' + SOURCE)
+    server = start_server("heads", config={"GWS_MAX_HEAD_SIZE": 1000})
     with RawClient(server) as client:
         assert client.status == 101
     with RawClient(server, headers={"X-Long": "x" * 1000}) as client:
@@ -171,7 +158,7 @@ def test_the_bound_is_a_setting(start_server: StartServer) -> None:
 
 @pytest.mark.parametrize("way", ["python", "worker"])
 def test_a_bound_below_that_of_a_line_bounds_the_line_too(start_server: StartServer, way: str) -> None:
-    server = start_server('app.config["GWS_MAX_HEAD_SIZE"] = 4096\n' + SOURCE, way)
+    server = start_server("heads", way, config={"GWS_MAX_HEAD_SIZE": 4096})
     line = b"GET /" + b"a" * 7000 + b" HTTP/1.1\r\n"
     with unharmed(server), RawClient(server, None) as client:
         # The headers go on and on: nobody waits for their end.
@@ -246,7 +233,7 @@ def test_nobody_forges_a_line_of_the_log(logging_server: Server) -> None:
 
 @pytest.mark.parametrize("way", ["python", "worker"])
 def test_a_request_that_is_none_is_logged_as_what_it_is(start_server: StartServer, way: str) -> None:
-    server = start_server(SOURCE, way, [] if way == "python" else ["--access-logfile", "-"])
+    server = start_server("heads", way, [] if way == "python" else ["--access-logfile", "-"])
     with unharmed(server), RawClient(server, None) as client:
         client.send(b"GET /agent HTTP/1.1\r\nHost: a\r\n\r\nno request\r\n\r\n")
         assert client.read_head() == 200

@@ -14,68 +14,10 @@ from ..support.harness import WAYS, Server
 from ..support.program import python, wait_for
 from ..support.raw_client import RawClient
 
-SOURCE = """
-import multiprocessing
-
-fork = multiprocessing.get_context("fork")
-chat = WebSocket(app, "/chat", ping_interval=None)
-
-@chat.on("connect")
-def connect():
-    return str(os.getpid())
-
-@chat.on("message")
-def message(ws, msg):
-    ws.sync_broadcast(msg)
-
-@chat.on("close")
-def close():
-    print("closed in", os.getpid(), flush=True)
-
-def in_child():
-    # The hub runs here too, for long enough for all that it does at intervals.
-    time.sleep(3)
-    chat.broadcast("from the child")
-    time.sleep(0.1)
-    print("the child counts", chat.count(), flush=True)
-
-@app.get("/count")
-def count():
-    return str(chat.count())
-
-@app.get("/fork")
-def start():
-    child = fork.Process(target=in_child)
-    child.start()
-    return str(child.pid)
-
-def stay(there):
-    os.write(there, b"x")
-    time.sleep(60)
-
-@app.get("/stay")
-def have_one_stay():
-    here, there = os.pipe()
-    if not (child := os.fork()):
-        stay(there)
-    os.read(here, 1)
-    return str(child)
-
-@app.get("/terminate")
-def terminate():
-    here, there = os.pipe()
-    child = fork.Process(target=stay, args=(there,))
-    child.start()
-    os.read(here, 1)
-    child.terminate()
-    child.join(10)
-    return str(child.exitcode)
-"""
-
 
 def start(start_server: StartServer, way: str) -> tuple[Server, list[RawClient], set[str]]:
     """Return a server, of two workers if it has any, clients of each, and what these processes say of themselves."""
-    server = start_server(SOURCE, way, [] if way == "python" else ["-w", "2"])
+    server = start_server("forking", way, [] if way == "python" else ["-w", "2"])
     clients: list[RawClient] = []
     seen: set[str] = set()
 
@@ -139,7 +81,7 @@ def test_a_child_that_is_told_to_stop_stops_and_nothing_else_does(
 
 def test_a_child_that_stays_does_not_keep_the_address(start_server: StartServer) -> None:
     # Those of gunicorn's workers end by themselves: they have its look for a master that has gone.
-    server = start_server(SOURCE)
+    server = start_server("forking")
     child = int(server.get("/stay"))
     try:
         with server.stopping():

@@ -19,14 +19,6 @@ from ..support.valkey import Valkey
 
 GUNICORNS = ["worker", "geventwebsocket"]
 
-SOURCE = """
-websocket = WebSocket(app, "/web_socket")
-
-@websocket.on("message")
-def message(ws, msg):
-    return msg
-"""
-
 LINE = re.compile(
     r"^\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4}\] \[(\d+)\] \[(\w+)\] <WebSocket /web_socket> refuses", re.M
 )
@@ -50,7 +42,7 @@ def gunicorn(request: pytest.FixtureRequest) -> str:
 def test_lines_have_time_process_and_level_as_gunicorns_have(
     start_server: StartServer, gunicorn: str
 ) -> None:
-    server = start_server(SOURCE, gunicorn)
+    server = start_server("echo", gunicorn)
     be_refused(server)
     wait_for(lambda: "refuses" in server.log(), "the warning")
     assert LINE.findall(server.log()) == [(str(server.pid()), "WARNING")]
@@ -58,9 +50,7 @@ def test_lines_have_time_process_and_level_as_gunicorns_have(
 
 
 def test_each_part_logs_under_a_name_of_its_own(start_server: StartServer) -> None:
-    server = start_server(
-        "import logging; logging.basicConfig(format='%(name)s: %(message)s')\n" + SOURCE, "python"
-    )
+    server = start_server("echo", values={"log_format": "%(name)s: %(message)s"})
     be_refused(server)
     wait_for(lambda: "refuses" in server.log(), "the warning")
     assert re.search(r"^gws\.application: <WebSocket /web_socket> refuses", server.log(), re.M)
@@ -80,7 +70,7 @@ def saying_where(folder: Path) -> list[str]:
 def test_lines_go_to_gunicorns_error_log(start_server: StartServer, tmp_path: Path, gunicorn: str) -> None:
     error_log = tmp_path / "errors"
     error_log.touch()
-    server = start_server(SOURCE, gunicorn, ["--error-logfile", str(error_log), *saying_where(tmp_path)])
+    server = start_server("echo", gunicorn, ["--error-logfile", str(error_log), *saying_where(tmp_path)])
     be_refused(server)
     wait_for(lambda: LINE.search(error_log.read_text()), "the warning")
     assert "refuses" not in server.log()
@@ -92,19 +82,7 @@ def test_lines_go_to_gunicorns_error_log(start_server: StartServer, tmp_path: Pa
 def test_the_level_is_gunicorns(
     start_server: StartServer, tmp_path: Path, gunicorn: str, gunicorns: str, count: int
 ) -> None:
-    server = start_server(
-        SOURCE
-        + """
-@app.get("/talk")
-def talk():
-    import logging
-    for level in "debug", "info", "warning", "error":
-        getattr(logging.getLogger("gws"), level)("said at " + level)
-    return ""
-""",
-        gunicorn,
-        ["--log-level", gunicorns, *saying_where(tmp_path)],
-    )
+    server = start_server("echo", gunicorn, ["--log-level", gunicorns, *saying_where(tmp_path)])
     server.get("/talk")
     levels = ["debug", "info", "warning", "error"]
     said = re.findall(r"\[(\w+)\] said at (\w+)$", server.log(), re.M)
@@ -113,51 +91,13 @@ def talk():
     assert server.log().count("refuses") == count
 
 
-CONFIGURED = {
-    "the root": "logging.basicConfig(format='mine %(message)s')",
-    "gws": "logging.getLogger('gws').addHandler(handler)",
-    "dictConfig": """
-logging.config.dictConfig({
-    "version": 1, "disable_existing_loggers": False,
-    "formatters": {"mine": {"format": "mine %(message)s"}},
-    "handlers": {"mine": {"class": "logging.StreamHandler", "formatter": "mine"}},
-    "root": {"handlers": ["mine"], "level": "WARNING"},
-})
-""",
-}
-
-
-@pytest.mark.parametrize("configure", CONFIGURED)
+@pytest.mark.parametrize("configure", ["the root", "gws", "dictConfig"])
 @pytest.mark.parametrize("is_late", [False, True], ids=["while it is loaded", "later"])
 def test_what_the_application_has_configured_is_all_there_is(
     start_server: StartServer, gunicorn: str, configure: str, is_late: bool
 ) -> None:
-    call = f"exec({CONFIGURED[configure]!r})"
-    server = start_server(
-        f"""
-import logging, logging.config
-handler = logging.StreamHandler()
-handler.setFormatter(logging.Formatter("mine %(message)s"))
-websocket = WebSocket(app, "/web_socket")
-
-def configure():
-    {call}
-
-{"" if is_late else "configure()"}
-
-@app.get("/configure")
-def configure_now():
-    if {is_late}:
-        configure()
-    return ""
-
-@app.get("/talk")
-def talk():
-    logging.getLogger("gws").info("not asked for")
-    return ""
-""",
-        gunicorn,
-    )
+    values = {"way": configure, "is_late": is_late}
+    server = start_server("logging_configured", gunicorn, values=values)
     if is_late:
         be_refused(server)
         wait_for(lambda: LINE.search(server.log()), "the warning")
@@ -178,7 +118,7 @@ def test_a_backplane_that_works_is_announced_once_without_its_password(
 ) -> None:
     with Valkey(tmp_path, "--requirepass", "a-secret-word") as valkey:
         url = f"redis://:a-secret-word@127.0.0.1:{valkey.port}"
-        server = start_server(f"app.config['GWS_BACKPLANE_URL'] = {url!r}\n{SOURCE}", gunicorn, ["-w", "2"])
+        server = start_server("echo", gunicorn, ["-w", "2"], config={"GWS_BACKPLANE_URL": url})
         announced = re.compile(
             rf"\[(\d+)\] \[INFO\] backplane redis://\*\*\*@127.0.0.1:{valkey.port} connected; nodes: (\d)"
         )

@@ -29,7 +29,7 @@ def start(start_server: StartServer, way: str, source: str, tmp_path: Path, *arg
         "from socket import getaddrinfo\nfrom threading import Lock as Guard\n"
     )
     source = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n{source.lstrip()}"
-    server = start_server(source, way, list(arguments), whole=True)
+    server = start_server(text=source, way=way, arguments=list(arguments))
     assert server.get("/hello") == "hello"
     return server
 

@@ -278,7 +278,7 @@ def test_an_ssl_context_that_would_stop_every_connection_is_refused() -> None:
 )
 def test_a_certificate_that_can_be_used_is(start_server: StartServer, pem: Path, options: str) -> None:
     server = start_server(
-        f"""
+        text=f"""
         from gevent import monkey; monkey.patch_all()
         import os, ssl
         from gws import App
@@ -288,8 +288,7 @@ def test_a_certificate_that_can_be_used_is(start_server: StartServer, pem: Path,
         app = App(__file__)
         app.get("/hello")(lambda: "hello")
         app.start(port=0, {options})
-        """,
-        whole=True,
+        """
     )
     assert "listens on https://" in server.log()
     server.tls = ssl.create_default_context()

@@ -13,28 +13,6 @@ from ..support.harness import Server
 from ..support.program import wait_for
 from ..support.raw_client import FIN, RawClient, closed, said
 
-SOURCE = """
-websocket = WebSocket(app, "/web_socket")
-
-@websocket.on("message")
-def message(ws, msg):
-    return msg
-
-@websocket.on("close")
-def end(ws):
-    print("closed", ws.close_code, flush=True)
-    return "bye"
-
-@app.get("/kill")
-def kill():
-    from gws.servers.shutdown import shutdown
-    pools = [server.pool for server in shutdown.servers]
-    greenlets = [greenlet for pool in pools for greenlet in pool if greenlet is not gevent.getcurrent()]
-    for greenlet in greenlets:
-        greenlet.kill()
-    return str(len(greenlets))
-"""
-
 OPEN_FOR = 0.3
 """Seconds."""
 
@@ -45,7 +23,7 @@ LOGGED = re.compile(r'"GET /web_socket HTTP/1.1" (\d+) \S+ (\d+\.\d+)')
 def test_a_connection_counts_against_gunicorns_worker_connections(
     start_server: StartServer, speaks: bool
 ) -> None:
-    server = start_server(SOURCE, "worker", arguments=["--worker-connections", "2"])
+    server = start_server("server_counts", "worker", arguments=["--worker-connections", "2"])
     with RawClient(server) as first, RawClient(server) as second:
         for client in (first, second):
             if speaks:
@@ -68,7 +46,7 @@ def test_a_connection_counts_against_gunicorns_worker_connections(
 def test_the_access_log_has_a_line_when_a_connection_opens_and_one_when_it_ends(
     start_server: StartServer, speaks: bool
 ) -> None:
-    server = start_server(SOURCE)
+    server = start_server("server_counts")
     with RawClient(server) as client:
         assert [status for status, _ in logged(server, 1)] == ["101"]
         if speaks:
@@ -97,7 +75,9 @@ BY_ME = {"User-Agent": "me"}
 def test_gunicorns_access_log_has_a_line_when_a_connection_opens_and_one_when_it_ends(
     start_server: StartServer, way: str
 ) -> None:
-    server = start_server(SOURCE, way, ["--access-logfile", "-", "--access-logformat", GUNICORN_FORMAT])
+    server = start_server(
+        "server_counts", way, ["--access-logfile", "-", "--access-logformat", GUNICORN_FORMAT]
+    )
     with RawClient(server, headers=BY_ME) as client:
         opened = gunicorn_logged(server, 1)
         time.sleep(OPEN_FOR)
@@ -120,7 +100,7 @@ def test_the_line_when_a_connection_opens_comes_with_the_101_and_not_when_connec
     start_server: StartServer, way: str
 ) -> None:
     server = start_server(
-        ACCEPTING, way, ["--access-logfile", "-", "--access-logformat", '"%(r)s" %(s)s - %(L)s']
+        "accepting", way, ["--access-logfile", "-", "--access-logformat", '"%(r)s" %(s)s - %(L)s']
     )
     with RawClient(server) as client:
         assert [status for status, _ in logged(server, 1)] == ["101"]
@@ -129,23 +109,9 @@ def test_the_line_when_a_connection_opens_comes_with_the_101_and_not_when_connec
     assert [status for status, _ in logged(server, 2)] == ["101", "1011"]
 
 
-ACCEPTING = """
-websocket = WebSocket(app, "/web_socket")
-go_on = gevent.event.Event()
-
-@websocket.on("connect")
-def connect(ws):
-    ws.accept()
-    go_on.wait()
-    raise ValueError("and yet")
-
-app.get("/go_on")(lambda: str(go_on.set()))
-"""
-
-
 def test_a_refused_handshake_has_one_line_with_its_status(start_server: StartServer, way: str) -> None:
     server = start_server(
-        SOURCE, way, ["--access-logfile", "-", "--access-logformat", '"%(r)s" %(s)s - %(L)s']
+        "server_counts", way, ["--access-logfile", "-", "--access-logformat", '"%(r)s" %(s)s - %(L)s']
     )
     with RawClient(server, None) as client:
         client.send(request("/web_socket", Origin="https://other.example"))
@@ -158,7 +124,9 @@ def test_nobody_writes_lines_of_his_own_into_the_access_log_of_gevent_websockets
     start_server: StartServer,
 ) -> None:
     server = start_server(
-        SOURCE, "geventwebsocket", ["--access-logfile", "-", "--access-logformat", "%(r)s %({x-a}i)s"]
+        "server_counts",
+        "geventwebsocket",
+        ["--access-logfile", "-", "--access-logformat", "%(r)s %({x-a}i)s"],
     )
     with RawClient(server, None) as client:
         client.send(request("/web_socket?\x1b[2J", X_A="\x9b2J"))
@@ -170,7 +138,7 @@ def test_nobody_writes_lines_of_his_own_into_the_access_log_of_gevent_websockets
 def test_a_connection_whose_greenlet_is_killed_before_it_begins_is_closed_in_order(
     start_server: StartServer,
 ) -> None:
-    server = start_server(SOURCE, spawn=10)
+    server = start_server("server_counts", spawn=10)
     with RawClient(server) as client:
         killing = RawClient(server, None)
         with killing:

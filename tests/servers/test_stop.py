@@ -13,10 +13,11 @@ from websockets.sync.client import connect
 
 from ..conftest import StartServer
 from ..support.client_frames import PING, PONG, close, frame, request, text
-from ..support.conversation import SOURCE
-from ..support.harness import Server
+from ..support.harness import ROOT, Server
 from ..support.program import DEADLINE, wait_for
 from ..support.raw_client import FIN, RawClient, closed
+
+CONVERSATION = ROOT / "tests" / "apps" / "conversation.py"
 
 
 def attach(
@@ -36,7 +37,7 @@ def attach(
 def test_a_stop_closes_every_connection_with_1001(
     start_server: StartServer, way: str, number: signal.Signals, count: int
 ) -> None:
-    server = start_server(SOURCE, way)
+    server = start_server("conversation", way)
     with contextlib.ExitStack() as stack:
         clients = attach(stack, server, count)
         with server.stopping(number):
@@ -51,7 +52,7 @@ def test_a_stop_closes_every_connection_with_1001(
 def test_a_stop_waits_no_longer_than_its_grace_for_who_does_not_answer(
     start_server: StartServer, way: str
 ) -> None:
-    server = start_server(SOURCE, way)
+    server = start_server("conversation", way)
     with contextlib.ExitStack() as stack:
         clients = attach(stack, server, 195)
         stuck = attach(stack, server, 5, "/stuck")
@@ -81,7 +82,7 @@ def answer_to_upgrade(server: Server, client: RawClient | None) -> int | None:
 
 
 def test_a_server_that_stops_takes_no_more_connections(start_server: StartServer, way: str) -> None:
-    server = start_server(SOURCE, way)
+    server = start_server("conversation", way)
     with RawClient(server) as client, RawClient(server, None) as kept:
         kept.send(b"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n")
         assert (kept.read_head(), kept.body) == (200, "hello")
@@ -95,7 +96,7 @@ def test_a_server_that_stops_takes_no_more_connections(start_server: StartServer
 
 
 def test_a_stop_with_nobody_attached_is_quick(start_server: StartServer, way: str) -> None:
-    server = start_server(SOURCE, way)
+    server = start_server("conversation", way)
     with connect(server.url()) as client:
         client.send("x")
         assert client.recv(timeout=DEADLINE) == "x"
@@ -107,7 +108,7 @@ def test_a_stop_with_nobody_attached_is_quick(start_server: StartServer, way: st
 def test_a_keyboard_interrupt_in_a_handler_ends_the_process_in_order(
     start_server: StartServer, own_way: str
 ) -> None:
-    server = start_server(SOURCE, own_way)
+    server = start_server("conversation", own_way)
     with RawClient(server) as interrupting, RawClient(server) as other:
         interrupting.say("interrupt")
         assert interrupting.read_to_end() == [closed(1011, "internal error"), FIN]
@@ -126,7 +127,7 @@ def test_a_keyboard_interrupt_in_a_handler_ends_the_process_in_order(
 
 @pytest.mark.parametrize("gunicorn", ["worker", "geventwebsocket"])
 def test_a_reload_refuses_nobody(start_server: StartServer, gunicorn: str) -> None:
-    server = start_server(SOURCE, gunicorn)
+    server = start_server("conversation", gunicorn)
     with RawClient(server, "/web_socket?pid") as client:
         old = client.read_text()
         server.tell(signal.SIGHUP)
@@ -139,33 +140,20 @@ def test_a_reload_refuses_nobody(start_server: StartServer, gunicorn: str) -> No
         assert Path(f"/proc/{old.rpartition(' ')[2]}").exists()
 
 
-STOPPING = """
-from gevent.pywsgi import WSGIServer
-from gws.servers.shutdown import shutdown
-
-@app.get("/stop")
-def stop():
-    os.kill(os.getpid(), 15)
-    while not shutdown.is_stopping:
-        gevent.sleep(0.001)
-    servers = [found for found in gc.get_objects() if issubclass(type(found), WSGIServer)]
-    return str([server.started for server in servers])
-"""
-
-
 @pytest.mark.parametrize("gunicorn", ["worker", "geventwebsocket"])
 def test_a_worker_that_has_had_no_websocket_accepts_nobody_once_it_stops(
     start_server: StartServer, gunicorn: str
 ) -> None:
     # It would have to refuse them, while other workers serve.
-    assert start_server(SOURCE + STOPPING, gunicorn).get("/stop") == "[False]"
+    assert start_server("stopping", gunicorn).get("/stop") == "[False]"
 
 
 @pytest.mark.parametrize("gunicorn", ["worker", "geventwebsocket"])
 def test_new_code_ends_connections_as_a_stop_does_and_is_served_at_once(
     start_server: StartServer, gunicorn: str
 ) -> None:
-    server = start_server(SOURCE, gunicorn, ["--reload", "--reload-engine", "poll"])
+    arguments = ["--reload", "--reload-engine", "poll"]
+    server = start_server(text=CONVERSATION.read_text(), way=gunicorn, arguments=arguments)
     program = server.folder / "app.py"
     with RawClient(server) as answering, RawClient(server) as silent, RawClient(server, "/stuck") as stuck:
         stuck.send(text("sleep"))
@@ -189,29 +177,11 @@ def test_new_code_ends_connections_as_a_stop_does_and_is_served_at_once(
 BOOT = 3.0
 """Seconds for gunicorn to look whether a worker has ended, once in each, and to begin another."""
 
-CONNECTING = """
-websocket = WebSocket(app, "/web_socket")
-
-@websocket.on("connect")
-def connect(ws):
-    if "accept" in ws.query_params:
-        ws.accept()
-    print("connecting", flush=True)
-    try:
-        time.sleep(60)
-    finally:
-        print("broken off", flush=True)
-
-@websocket.on("close")
-def close(ws):
-    raise AssertionError("its connect handler has not finished")
-"""
-
 
 def test_a_stop_breaks_off_a_connect_handler_that_takes_long(start_server: StartServer, way: str) -> None:
-    server = start_server(CONNECTING, way)
-    with RawClient(server, None) as waiting, RawClient(server, "/web_socket?accept") as accepted:
-        waiting.send(request())
+    server = start_server("stopping", way)
+    with RawClient(server, None) as waiting, RawClient(server, "/connecting?accept") as accepted:
+        waiting.send(request("/connecting"))
         wait_for(lambda: server.log().count("connecting") == 2, "two connect handlers")
         with server.stopping():
             status = waiting.read_head()
@@ -226,23 +196,8 @@ def test_a_stop_breaks_off_a_connect_handler_that_takes_long(start_server: Start
     assert server.log().count("broken off") == 2
 
 
-SLOWLY = """
-import socket
-
-fast = socket.getfqdn
-
-def slow(*arguments):
-    print("resolving", flush=True)
-    time.sleep(1)
-    return fast(*arguments)
-
-gevent.socket.getfqdn = socket.getfqdn = slow
-"""
-"""A name service that takes its time, while gevent's server looks for its own name."""
-
-
 def test_a_stop_while_the_server_starts_is_quiet(start_server: StartServer) -> None:
-    server = start_server(SOURCE + SLOWLY, "worker")
+    server = start_server("stopping", "worker", values={"has_slow_names": True})
     server.wait_for_log("resolving")
     with server.stopping():
         pass
@@ -251,7 +206,7 @@ def test_a_stop_while_the_server_starts_is_quiet(start_server: StartServer) -> N
 
 @pytest.mark.parametrize("own_way", ["python", "worker"])
 def test_a_stop_does_not_wait_for_who_asks_for_nothing(start_server: StartServer, own_way: str) -> None:
-    server = start_server(SOURCE, own_way, arguments=["--keep-alive", "60"])
+    server = start_server("conversation", own_way, arguments=["--keep-alive", "60"])
     with RawClient(server, None), RawClient(server, None) as half, RawClient(server, None) as kept:
         half.send(b"GET /hello HTT")
         kept.send(b"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -261,20 +216,8 @@ def test_a_stop_does_not_wait_for_who_asks_for_nothing(start_server: StartServer
 
 
 def test_a_stop_breaks_off_a_close_handler_that_takes_long(start_server: StartServer, way: str) -> None:
-    server = start_server(
-        """
-        websocket = WebSocket(app, "/web_socket")
-
-        @websocket.on("close")
-        def close():
-            try:
-                time.sleep(60)
-            finally:
-                print("broken off", flush=True)
-        """,
-        way,
-    )
-    with RawClient(server) as client:
+    server = start_server("stopping", way)
+    with RawClient(server, "/closing") as client:
         client.send(frame(PING, b"are you there?"))
         assert client.read_frame() == (PONG, b"are you there?")
         with server.stopping(signal.SIGTERM):

@@ -13,7 +13,7 @@ import trustme
 from ..conftest import StartServer
 from ..support.client_frames import MIB, close, text
 from ..support.client_frames import request as upgrade_request
-from ..support.conversation import SOURCE, have_conversations
+from ..support.conversation import have_conversations
 from ..support.harness import Server, unharmed
 from ..support.program import wait_for
 from ..support.raw_client import DROPS, RawClient
@@ -31,12 +31,16 @@ class Tls:
 
     def start(self, start_server: StartServer, way: str) -> Server:
         """Start a server that speaks TLS, and does not wait for it for long."""
-        source = "app.config['GWS_HANDSHAKE_TIMEOUT'] = 2.5\n" + SOURCE
+        config = {"GWS_HANDSHAKE_TIMEOUT": 2.5}
         server: Server
         if way == "python":
-            server = start_server(source, way, certfile=self.certificate, keyfile=self.key)
+            server = start_server(
+                "conversation", way, config=config, certfile=self.certificate, keyfile=self.key
+            )
         else:
-            server = start_server(source, way, ["--certfile", self.certificate, "--keyfile", self.key])
+            server = start_server(
+                "conversation", way, ["--certfile", self.certificate, "--keyfile", self.key], config=config
+            )
         server.tls = self.context
         return server
 
@@ -124,7 +128,7 @@ def test_a_stop_closes_tls_connections_with_1001(start_server: StartServer, way:
 
 
 def test_a_stop_does_not_wait_for_a_handshake(start_server: StartServer, tls: Tls) -> None:
-    server = start_server(SOURCE, "worker", ["--certfile", tls.certificate, "--keyfile", tls.key])
+    server = start_server("conversation", "worker", ["--certfile", tls.certificate, "--keyfile", tls.key])
     server.tls = tls.context
     assert server.get("/hello") == "hello"
     with RawClient(server, None), server.stopping():

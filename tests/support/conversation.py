@@ -1,4 +1,4 @@
-"""A whole conversation with each client library, and the application that it is had with."""
+"""A whole conversation with each client library, with `tests.apps.conversation`."""
 
 from __future__ import annotations
 
@@ -14,51 +14,6 @@ from websockets.exceptions import ConnectionClosed
 from .client_frames import CLOSE, MIB, PONG
 from .harness import Server, unharmed
 from .program import DEADLINE, wait_for
-
-SOURCE = """
-websocket = WebSocket(app, "/web_socket")
-
-@websocket.on("connect")
-def connect(ws):
-    return f"welcome to {os.getpid()}" if "pid" in ws.query_params else None
-
-@websocket.on("message")
-def message(ws, msg):
-    if msg == "close me":
-        ws.close(4001, "as you wish")
-        return "closing"
-    if msg == "who am I?":
-        return [ws.remote_addr, ws.headers["Host"], ws.id]
-    if msg == "interrupt":
-        raise KeyboardInterrupt
-    if msg[:14] == "be busy until ":
-        print("busy", flush=True)
-        while not os.path.exists(msg[14:]):
-            gevent.monkey.get_original("time", "sleep")(0.01)
-        return "no longer busy"
-    return msg
-
-@websocket.on("close")
-def close(ws):
-    # In one write, for two workers write to one file.
-    print(f"closed {ws.close_code} {ws.close_reason}", flush=True)
-
-stuck = WebSocket(app, "/stuck")
-
-@stuck.on("message")
-def sleep():
-    print("stuck", flush=True)
-    time.sleep(60)
-
-@stuck.on("close")
-def close_stuck(ws):
-    print("closed", ws.close_code, ws.close_reason, flush=True)
-
-@app.get("/hello")
-def hello():
-    return "hello"
-"""
-
 
 # The conversation
 
