@@ -48,7 +48,6 @@ def _starting_servers(parent: Path) -> Iterator[StartServer]:
         config: dict[str, Any] | None = None,
         values: dict[str, Any] | None = None,
         variables: dict[str, str] | None = None,
-        whole: bool = False,
         **options: Any,
     ) -> Server:
         folder = parent / str(next(number))
@@ -64,7 +63,6 @@ def _starting_servers(parent: Path) -> Iterator[StartServer]:
                 values=values,
                 options=options,
                 variables=variables,
-                whole=whole,
             )
         )
         return servers[-1]

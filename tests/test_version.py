@@ -42,8 +42,8 @@ def test_it_says_what_is_compiled_or_how_to_have_it_compiled() -> None:
 
 def test_a_server_says_once_at_debug_that_it_runs_the_sources(start_server: StartServer) -> None:
     assert os.environ.get("GWS_PURE_PYTHON"), "the tests run the sources"
-    quiet = start_server("")
-    talkative = start_server("import logging; logging.basicConfig(level=logging.DEBUG)")
+    quiet = start_server("echo")
+    talkative = start_server("echo", values={"log_format": "%(message)s", "log_levels": {"gws": "DEBUG"}})
     talkative.get("/vitals")
     assert talkative.log().count(WHY_NOT) == 1
     assert WHY_NOT not in quiet.log()

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from ..conftest import StartServer
-from ..support.cluster_client import CHAT, Client, connect_everywhere, one_of_each, wait_until_acquainted
+from ..support.cluster_client import Client, connect_everywhere, one_of_each, wait_until_acquainted
 from ..support.harness import Server
 from ..support.program import DEADLINE, wait_for
 from ..support.valkey import Valkey
@@ -41,11 +41,11 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
 @pytest.fixture(scope="module")
 def server(valkey: Valkey, start_module_server: StartServer) -> Server:
     """Two workers of it, so that each hears of nobody but the other."""
-    return start_module_server(source_for(valkey.url), "worker", ["-w", "2"])
+    return start_module_server("chat", "worker", ["-w", "2"], config=config_of(valkey.url))
 
 
-def source_for(url: str) -> str:
-    return f"app.config['GWS_BACKPLANE_URL'] = {url!r}\n{CHAT}"
+def config_of(url: str) -> dict[str, str]:
+    return {"GWS_BACKPLANE_URL": url}
 
 
 class Traffic:
@@ -325,8 +325,8 @@ def test_a_subscriber_that_has_gone_deaf_is_noticed_and_hears_again(
 ) -> None:
     with Valkey(tmp_path) as valkey:
         proxy = Proxy(valkey.port)
-        speaker = Client(start_server(source_for(valkey.url)))
-        server = start_server(source_for(f"redis://127.0.0.1:{proxy.port}"))
+        speaker = Client(start_server("chat", config=config_of(valkey.url)))
+        server = start_server("chat", config=config_of(f"redis://127.0.0.1:{proxy.port}"))
         listener = Client(server)
         wait_until_acquainted([speaker, listener])
         speaker.ask("broadcast", "first")
@@ -361,9 +361,9 @@ def test_a_publisher_that_is_hung_up_on_knows_at_once_and_loses_nothing(
     tmp_path: Path, start_server: StartServer
 ) -> None:
     with Valkey(tmp_path) as valkey:
-        listener = Client(start_server(source_for(valkey.url)))
+        listener = Client(start_server("chat", config=config_of(valkey.url)))
         proxy = Proxy(valkey.port)
-        server = start_server(source_for(f"redis://127.0.0.1:{proxy.port}"))
+        server = start_server("chat", config=config_of(f"redis://127.0.0.1:{proxy.port}"))
         speaker = Client(server)
         wait_until_acquainted([speaker, listener])
         for number in range(1, 6):
@@ -387,8 +387,8 @@ def test_connections_that_are_forgotten_on_the_way_are_one_outage(
     """Such as by a firewall: nobody hangs up, each link has its own deadline, and new connections are fine."""
     with Valkey(tmp_path) as valkey:
         proxy = Proxy(valkey.port)
-        server = start_server(source_for(f"redis://127.0.0.1:{proxy.port}"))
-        listener = Client(start_server(source_for(valkey.url)))
+        server = start_server("chat", config=config_of(f"redis://127.0.0.1:{proxy.port}"))
+        listener = Client(start_server("chat", config=config_of(valkey.url)))
         speaker = Client(server)
         wait_until_acquainted([speaker, listener])
         proxy.swallow()

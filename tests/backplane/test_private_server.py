@@ -408,33 +408,10 @@ def test_a_process_that_is_no_worker_is_its_own_owner() -> None:
     assert find_owner().is_alive()
 
 
-SOURCE = """
-import fcntl
-from gws.backplane.embedded.private_server import ensure_running, find_owner, socket_path
-
-@app.get("/start")
-def start():
-    owner = find_owner()
-    folder = os.path.dirname(socket_path(owner))
-    os.mkdir(os.path.dirname(folder), 0o700)
-    os.mkdir(folder, 0o700)
-    another = os.open(folder, os.O_RDONLY)
-    fcntl.flock(another, fcntl.LOCK_EX)
-
-    def fail_to_start():
-        for _ in range(50):
-            gevent.sleep(0.001)
-        os.close(another)
-
-    gevent.spawn(fail_to_start)
-    return json.dumps([owner.pid, ensure_running(owner)])
-"""
-
-
 def test_the_master_owns_the_server_of_its_workers_and_waiting_for_it_leaves_the_hub_running(
     temporary: Path, start_server: StartServer, way: str
 ) -> None:
-    server = start_server(SOURCE, way)
+    server = start_server("private_server", way)
     owner, path = json.loads(server.get("/start"))
     assert owner == server.process.pid
     # What a worker has open, its listening socket foremost, is not the keeper's.

@@ -22,7 +22,7 @@ from gws.metrics import CounterName, counters
 from gws.protocol.frames import Close, encode_close_payload
 
 from ..conftest import StartServer
-from ..support.cluster_client import CHAT, Client
+from ..support.cluster_client import Client
 from ..support.harness import Server, unharmed
 from ..support.program import wait_for
 from ..support.raw_client import closed
@@ -42,7 +42,7 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
 
 @pytest.fixture(scope="module")
 def server(valkey: Valkey, start_module_server: StartServer) -> Server:
-    return start_module_server(f"app.config['GWS_BACKPLANE_URL'] = {valkey.url!r}\n{CHAT}")
+    return start_module_server("chat", config={"GWS_BACKPLANE_URL": valkey.url})
 
 
 def close_payload(code: int, reason: bytes) -> bytes:

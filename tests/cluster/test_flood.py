@@ -19,7 +19,7 @@ from gws.cluster.envelope import Envelope, Kind, encode
 from gws.protocol.frames import Opcode, encode_frame
 
 from ..conftest import StartServer
-from ..support.cluster_client import CHAT, Client, memory, wait_until_acquainted
+from ..support.cluster_client import Client, memory, wait_until_acquainted
 from ..support.harness import Server
 from ..support.program import DEADLINE, wait_for
 from ..support.raw_client import RawClient
@@ -32,41 +32,6 @@ _BATCH = 500
 MAX_GROWTH = 32 * 1024 * 1024
 """Bytes of memory: some of what waits to be sent, and of what clients are owed; 150 000 messages are far more."""
 
-ROOMS = """
-churn = WebSocket(app, "/churn", ping_interval=None)
-
-@churn.on("message")
-async def come_and_go(ws, msg):
-    first, count = json.loads(msg)
-    for number in range(first, first + count):
-        ws.join(f"room {number}")
-        if number % 10 == 0:
-            # The engine has been told by then.
-            await asyncio.sleep(0)
-        ws.leave(f"room {number}")
-    return f"{len(ws.rooms)} rooms"
-
-def do_offer(ws, text, rate, count):
-    began = time.monotonic()
-    sent = 0
-    while sent < count:
-        while sent < min((time.monotonic() - began) * rate, count):
-            chat.broadcast(text, "flood")
-            sent += 1
-        gevent.sleep(0.001)
-    return time.monotonic() - began
-
-def do_tell_rooms(ws, first, count):
-    for number in range(first, first + count):
-        churn.broadcast("anybody there?", f"room {number}")
-        if number % 100 == 0:
-            gevent.sleep(0.001)
-
-def do_channels(ws):
-    # That it knows the next numbers of.
-    return len(chat._cluster().node._gaps._expected)
-"""
-
 
 @pytest.fixture(scope="module")
 def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
@@ -78,8 +43,10 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
 @pytest.fixture(scope="module")
 def nodes(valkey: Valkey, start_module_server: StartServer) -> tuple[Server, Server]:
     """Two nodes of one process each."""
-    source = f"app.config['GWS_BACKPLANE_URL'] = {valkey.url!r}\n{CHAT}{ROOMS}"
-    return start_module_server(source), start_module_server(source)
+    config = {"GWS_BACKPLANE_URL": valkey.url}
+    return start_module_server("flooded_chat", config=config), start_module_server(
+        "flooded_chat", config=config
+    )
 
 
 @pytest.fixture

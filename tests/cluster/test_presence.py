@@ -18,109 +18,6 @@ from ..support.program import wait_for
 from ..support.raw_client import RawClient
 from ..support.valkey import Valkey
 
-SOURCE = """
-chat = WebSocket(app, "/chat", ping_interval=None)
-lobby = WebSocket(app, "/lobby", ping_interval=None)
-
-def connect(ws):
-    for room in ws.query_params.get_all("room") or []:
-        ws.join(room)
-    return ws.id
-
-chat.on("connect")(connect)
-lobby.on("connect")(connect)
-
-def look(room):
-    began = time.monotonic()
-    return [sorted(chat.connections(room)), chat.count(room), time.monotonic() - began]
-
-@chat.on("message")
-def message(ws, msg):
-    return look(json.loads(msg))
-
-@lobby.on("message")
-async def message_async(ws, msg):
-    how, room = json.loads(msg)
-    if how == "thread":
-        return await asyncio.to_thread(look, room)
-    if how == "directly":
-        return complain(room)
-    if how == "impatient":
-        try:
-            return await asyncio.wait_for(chat.async_count(room), 0.2)
-        except asyncio.TimeoutError:
-            return "late"
-    return await look_async(room)
-
-async def look_async(room):
-    began = time.monotonic()
-    return [sorted(await chat.async_connections(room)), await chat.async_count(room), time.monotonic() - began]
-
-def complain(room):
-    complaints = []
-    for ask in chat.connections, chat.count:
-        try:
-            complaints.append(ask(room))
-        except Exception as error:
-            complaints.append(f"{type(error).__name__}: {error}")
-    return complaints
-
-async def complain_async(room):
-    # While others of this native thread have the hub.
-    await asyncio.sleep(0.01)
-    return complain(room)
-
-def in_callback(room):
-    done = gevent.event.AsyncResult()
-    gevent.get_hub().loop.run_callback(lambda: done.set(complain(room)))
-    return done.get()
-
-@app.get("/complaints/<how>")
-def complaints(how):
-    return {
-        "callback": in_callback,
-        "asyncio": lambda room: asyncio.run(complain_async(room)),
-        "asyncio in a thread": lambda room: gevent.get_hub().threadpool.apply(asyncio.run, (complain_async(room),)),
-    }[how](None)
-
-@app.get("/beside")
-def beside():
-    waiting = gevent.spawn(asyncio.run, asyncio.sleep(0.3))
-    gevent.sleep(0.05)
-    try:
-        return look(None)
-    finally:
-        waiting.get()
-
-@app.get("/look/<how>")
-def view(how):
-    room = flask.request.args.get("room")
-    if how == "asyncio":
-        return asyncio.run(look_async(room))
-    if how == "asyncio in a thread":
-        return gevent.get_hub().threadpool.apply(asyncio.run, (look_async(room),))
-    if how == "thread":
-        return gevent.get_hub().threadpool.apply(look, (room,))
-    if how == "greenlet":
-        return gevent.spawn(look, room).get()
-    return look(room)
-
-@app.get("/wrong")
-def wrong():
-    complaints = []
-    for ask in chat.connections, chat.count:
-        for room in 5, b"ops", "x" * 1025:
-            try:
-                ask(room)
-            except (TypeError, ValueError) as error:
-                complaints.append(type(error).__name__)
-    return complaints
-
-@app.get("/send_to/<recipient>")
-def send_to(recipient):
-    return str(chat.send_to(recipient, "hello"))
-"""
-
 
 @pytest.fixture(scope="module")
 def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
@@ -129,15 +26,15 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
         yield server
 
 
-def source(valkey: Valkey, namespace: str) -> str:
-    """Return an application whose nodes share a namespace of that server."""
-    return f"app.config['GWS_BACKPLANE_URL'] = '{valkey.url}?namespace={namespace}'\n{SOURCE}"
+def config_of(valkey: Valkey, namespace: str) -> dict[str, str]:
+    """Return the settings of nodes that share a namespace of that server."""
+    return {"GWS_BACKPLANE_URL": f"{valkey.url}?namespace={namespace}"}
 
 
 @pytest.fixture(scope="module")
 def pair(start_module_server: StartServer, valkey: Valkey) -> list[Server]:
     """Two nodes that know each other."""
-    servers = [start_module_server(source(valkey, "pair")) for _ in range(2)]
+    servers = [start_module_server("presence", config=config_of(valkey, "pair")) for _ in range(2)]
     wait_until_acquainted(servers)
     return servers
 
@@ -174,7 +71,7 @@ HOW = ["view", "greenlet", "thread", "asyncio", "asyncio in a thread"]
 
 @pytest.mark.parametrize("how", HOW)
 def test_one_process_knows_its_own(start_module_server: StartServer, how: str) -> None:
-    server = start_module_server(SOURCE)
+    server = start_module_server("presence")
     (one, one_id), (two, two_id) = join(server, "ops"), join(server, "ops", "sales")
     outsider, _ = join(server, "ops", path="/lobby")
     with one, two, outsider:
@@ -268,7 +165,9 @@ def test_thousands_of_ids_come_in_one_answer(pair: list[Server]) -> None:
 def test_a_frozen_node_is_waited_for_a_second_and_counted_and_a_dead_one_is_forgotten(
     start_server: StartServer, valkey: Valkey
 ) -> None:
-    here, _, beyond = servers = [start_server(source(valkey, "frozen")) for _ in range(3)]
+    here, _, beyond = servers = [
+        start_server("presence", config=config_of(valkey, "frozen")) for _ in range(3)
+    ]
     wait_until_acquainted(servers)
     (near, near_id), (far, far_id), (gone, gone_id) = (join(server, "ops") for server in servers)
     with near, far, gone:
@@ -305,7 +204,7 @@ def test_a_frozen_node_is_waited_for_a_second_and_counted_and_a_dead_one_is_forg
 
 
 def test_a_node_that_stops_is_gone_at_once(start_server: StartServer, valkey: Valkey) -> None:
-    here, there = servers = [start_server(source(valkey, "stopping")) for _ in range(2)]
+    here, there = servers = [start_server("presence", config=config_of(valkey, "stopping")) for _ in range(2)]
     wait_until_acquainted(servers)
     far, far_id = join(there)
     with far:

@@ -473,19 +473,9 @@ def test_what_has_no_way_in_is_refused(url: str, why: str) -> None:
         Publisher(url)
 
 
-CHAT = """
-chat = WebSocket(app, "/chat", backplane={url!r})
-
-@chat.on("connect")
-def connect(ws):
-    ws.join("ops")
-    return ws.id
-"""
-
-
 def test_an_application_does_what_it_is_told(valkey: Valkey, start_server: StartServer) -> None:
     url = f"{valkey.url}?namespace=application"
-    server = start_server(CHAT.format(url=url))
+    server = start_server("ops", values={"backplane": url})
     with RawClient(server, "/chat") as one, RawClient(server, "/chat") as two, Publisher(url) as publisher:
         first, second = one.read_text(), two.read_text()
         wait_until_heard(valkey, "application:" + channels.of_endpoint("/chat"))

@@ -12,176 +12,21 @@ import pytest
 
 from ..conftest import StartServer
 from ..support.client_frames import MIB, text
-from ..support.harness import NOTES, WAYS, Server, unharmed
+from ..support.harness import WAYS, Server, unharmed
 from ..support.program import DEADLINE, wait_for
 from ..support.raw_client import DROPS, FIN, RawClient, closed, said
-
-SOURCE = (
-    NOTES
-    + """
-from gevent import monkey
-
-native_thread = monkey.get_original("_thread", "start_new_thread")
-app.config["GWS_CLOSE_TIMEOUT"] = 1.0
-members = {}
-go_on = gevent.event.Event()
-
-def connect(ws):
-    for room in ws.query_params.get_all("room") or []:
-        ws.join(room)
-    how = ws.query_params.get("how")
-    if how == "abort":
-        flask.abort(401)
-    if how == "raise":
-        raise ValueError("connect's own")
-    if how == "late":
-        time.sleep(20)
-    if how == "wait":
-        ws.sync_broadcast("while it connects", "ops")
-        note(ws, ws.id)
-        go_on.wait()
-    if how == "accept":
-        ws.accept()
-        note(ws, ws.id)
-        go_on.wait()
-    members[ws.id] = ws
-    return ws.id
-
-def command(ws, msg):
-    what, _, argument = msg.partition(" ")
-    if what == "join":
-        ws.join(argument)
-        ws.join(argument)
-    elif what == "leave":
-        ws.leave(argument)
-        ws.leave(argument)
-    elif what == "broadcast":
-        room, text, include_self = json.loads(argument)
-        ws.sync_broadcast(text, room, include_self=include_self)
-    elif what == "wrong":
-        complaints = []
-        for value in (5, b"ops", ["ops"], "x" * 1025, "ü" * 513):
-            for call in ws.join, lambda room: ws.sync_broadcast("x", room):
-                try:
-                    call(value)
-                except (TypeError, ValueError) as error:
-                    complaints.append(type(error).__name__)
-        return complaints
-    elif what == "close":
-        ws.close()
-        ws.join("too late")
-        note(ws, "after close", sorted(ws.rooms))
-    return sorted(ws.rooms)
-
-async def command_async(ws, msg):
-    what, _, argument = msg.partition(" ")
-    if what == "join":
-        ws.join(argument)
-    elif what == "leave":
-        ws.leave(argument)
-    elif what == "broadcast":
-        room, text, include_self = json.loads(argument)
-        await ws.async_broadcast(text, room, include_self=include_self)
-    return sorted(ws.rooms)
-
-def bye(ws):
-    members.pop(ws.id, None)
-    if ws.query_params.get("last_words"):
-        ws.sync_broadcast(ws.query_params.get("last_words"), "ops")
-    ws.join("after the end")
-    note(ws, "closed", sorted(ws.rooms))
-
-def endpoint(path, **settings):
-    websocket = WebSocket(app, path, **settings)
-    websocket.on("connect")(connect)
-    websocket.on("message")(command)
-    websocket.on("close")(bye)
-    return websocket
-
-chat = endpoint("/chat", handshake_timeout=2, max_outbox_size=1024 * 1024)
-lobby = endpoint("/lobby")
-short = endpoint("/short", handshake_timeout=0.3)
-house = endpoint("/house/<floor>/<int:number>")
-
-async_chat = WebSocket(app, "/async_chat")
-async_chat.on("connect")(connect)
-async_chat.on("message")(command_async)
-async_chat.on("close")(bye)
-
-@app.get("/go_on")
-def let_go_on():
-    go_on.set()
-    gevent.sleep(0)
-    go_on.clear()
-    return ""
-
-@app.get("/rooms")
-def rooms():
-    from gws.cluster.registry import registry
-    return sorted(f"{endpoint.name} {room} {len(members)}" for (endpoint, room), members in registry._rooms.items())
-
-@app.post("/broadcast/<how>")
-def broadcast(how):
-    def send():
-        chat.broadcast(*flask_args)
-    flask_args = flask.request.get_json()
-    if how == "view":
-        send()
-    elif how == "greenlet":
-        gevent.spawn(send).join()
-    else:
-        gevent.get_hub().threadpool.apply(send)
-    return ""
-
-@app.post("/wrong")
-def wrong():
-    complaints = []
-    for arguments in (("x", 5), ("x", b"ops"), ("x", "x" * 1025), (5, "ops"), ("x", "ops", ["x"] * 256)):
-        try:
-            chat.broadcast(*arguments)
-        except (TypeError, ValueError) as error:
-            complaints.append(type(error).__name__)
-    return complaints
-
-@app.post("/from_thread/<id>/<what>/<room>")
-def from_thread(id, what, room):
-    gevent.get_hub().threadpool.apply(getattr(members[id], what), (room,))
-    return ""
-
-@app.post("/from_view/<id>/<what>/<room>")
-def from_view(id, what, room):
-    ws = members[id]
-    getattr(ws, what)(room)
-    return sorted(ws.rooms)
-
-@app.post("/kill/<id>")
-def kill(id):
-    members[id]._connection.abort()
-    return ""
-
-@app.post("/churn/<id>")
-def churn(id):
-    ws, count = members[id], flask.request.get_json()
-    for number in range(count):
-        ws.join(f"room {number}")
-        ws.leave(f"room {number}")
-        if number % 1000 == 0:
-            gevent.sleep(0)
-    return ""
-"""
-)
 
 
 @pytest.fixture(scope="module", params=WAYS)
 def each_server(start_module_server: StartServer, request: pytest.FixtureRequest) -> Server:
     """One that is run each of the three ways."""
-    return start_module_server(SOURCE, str(request.param))
+    return start_module_server("rooms", str(request.param))
 
 
 @pytest.fixture(scope="module")
 def server(start_module_server: StartServer) -> Server:
     """One way will do for what does not depend on it."""
-    return start_module_server(SOURCE)
+    return start_module_server("rooms")
 
 
 @pytest.fixture(autouse=True)

@@ -18,7 +18,7 @@ from gws.backplane.embedded.keeper import Owner, start_time
 from gws.backplane.embedded.private_server import socket_path
 
 from ..conftest import StartServer
-from ..support.cluster_client import CHAT, Client, connect_everywhere, one_of_each, wait_until_acquainted
+from ..support.cluster_client import Client, connect_everywhere, one_of_each, wait_until_acquainted
 from ..support.harness import Server
 from ..support.program import DEADLINE, wait_for
 from ..support.valkey import Valkey
@@ -31,7 +31,7 @@ BURST = 20
 @pytest.fixture(scope="module", params=["worker", "geventwebsocket"])
 def server(request: pytest.FixtureRequest, start_module_server: StartServer) -> Server:
     """Four workers of each class, with nothing configured."""
-    return start_module_server(CHAT, request.param, ["-w", str(WORKERS)])
+    return start_module_server("chat", request.param, ["-w", str(WORKERS)])
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +159,7 @@ def test_two_masters_over_one_engine_are_one_server(tmp_path: Path, start_server
     with Valkey(tmp_path) as valkey:
         urls = (f"unix://{valkey.path}", valkey.url)
         machines = [
-            start_server(f"app.config['GWS_BACKPLANE_URL'] = {url!r}\n{CHAT}", way, ["-w", "2"])
+            start_server("chat", way, ["-w", "2"], config={"GWS_BACKPLANE_URL": url})
             for way, url in zip(("worker", "geventwebsocket"), urls, strict=True)
         ]
         clients = [client for machine in machines for client in connect_everywhere(machine, 2, 10)]
@@ -191,7 +191,7 @@ def test_two_masters_over_one_engine_are_one_server(tmp_path: Path, start_server
 
 
 def test_nobody_else_notices_that_a_worker_is_killed(start_server: StartServer) -> None:
-    server = start_server(CHAT, "worker", ["-w", str(WORKERS)])
+    server = start_server("chat", "worker", ["-w", str(WORKERS)])
     clients = connect_everywhere(server, WORKERS, 40)
     wait_until_acquainted(clients)
     sender, victim, *_ = one_of_each(clients)
@@ -233,7 +233,7 @@ def test_nobody_else_notices_that_a_worker_is_killed(start_server: StartServer) 
 def test_a_reload_keeps_the_private_server_and_the_end_of_the_master_ends_it(
     start_server: StartServer,
 ) -> None:
-    server = start_server(CHAT, "worker", ["-w", "2", "--graceful-timeout", "2"])
+    server = start_server("chat", "worker", ["-w", "2", "--graceful-timeout", "2"])
     owner = Owner(server.process.pid, start_time(server.process.pid))
     path = socket_path(owner)
     old = connect_everywhere(server, 2, 10)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from ..conftest import StartServer
 from ..support.client_frames import request
-from ..support.harness import WAYS, Server, environment, unharmed
+from ..support.harness import WAYS, Server, command, environment, unharmed
 from ..support.program import DEADLINE
 from ..support.raw_client import RawClient, closed, said
 
@@ -131,12 +130,8 @@ ADVICE = "allowed_origins: 'ok.example' is not an origin as browsers send it: wr
 def run(folder: Path, source: str, way: str) -> subprocess.CompletedProcess[str]:
     """Run a server that does not start."""
     (folder / "app.py").write_text(f"{HEAD}{source}\nif __name__ == '__main__':\n    start(app)\n")
-    worker = {"worker": "gws.worker.Worker"}.get(
-        way, "geventwebsocket.gunicorn.workers.GeventWebSocketWorker"
-    )
-    command = [sys.executable, "-m", "gunicorn", "-k", worker, "-b", "127.0.0.1:0", "--no-control-socket"]
     return subprocess.run(
-        [sys.executable, "app.py"] if way == "python" else [*command, "app:app"],
+        command(None, way, folder),
         check=False,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

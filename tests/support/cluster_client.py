@@ -1,4 +1,4 @@
-"""A chat that any number of processes serve, and clients that know which of them serves them."""
+"""Clients of `tests.apps.chat` that know which of its processes serves them."""
 
 from __future__ import annotations
 
@@ -13,81 +13,9 @@ from .harness import Server
 from .program import wait_for
 from .raw_client import FIN, RESET, RawClient
 
-CHAT = """
-import logging
-logging.basicConfig(format="%(process)d %(message)s")
-chat = WebSocket(app, "/chat", ping_interval=None)
-streams = {}
-
-@chat.on("connect")
-def connect(ws):
-    for room in ws.query_params.get_all("room") or []:
-        ws.join(room)
-    return {"answer": [ws.id, os.getpid()]}
-
-@chat.on("message")
-def obey(ws, msg):
-    command, *arguments = json.loads(msg)
-    return {"answer": globals()[f"do_{command}"](ws, *arguments)}
-
-def do_broadcast(ws, text, room=None, include_self=True):
-    ws.sync_broadcast(text, room, include_self)
-
-def do_burst(ws, name, count):
-    for number in range(count):
-        ws.sync_broadcast(f"{name} {number}")
-
-def do_join(ws, room):
-    ws.join(room)
-
-def do_leave(ws, room):
-    ws.leave(room)
-
-def do_send_to(ws, recipient, text):
-    return ws.sync_send_to(recipient, text)
-
-def do_close(ws, recipient, code, reason):
-    return chat.close_connection(recipient, code, reason)
-
-def do_count(ws, room=None):
-    began = time.monotonic()
-    return [chat.count(room), time.monotonic() - began]
-
-def do_connections(ws, room=None):
-    return chat.connections(room)
-
-def do_state(ws):
-    from gws.metrics import counters
-    found = {name.removeprefix("backplane_"): counters[name] for name in counters if "backplane" in name}
-    return {"ready": chat.is_ready, **found}
-
-def do_stream(ws, name, interval):
-    stream = streams[name] = {"sent": 0, "goes on": True}
-    def run():
-        while stream["goes on"]:
-            chat.broadcast(f"{name} {stream['sent']}")
-            stream["sent"] += 1
-            gevent.sleep(interval)
-    gevent.spawn(run)
-
-def do_end_stream(ws, name):
-    streams[name]["goes on"] = False
-    return streams[name]["sent"]
-
-@app.get("/broadcast/<text>")
-def broadcast(text):
-    chat.broadcast(text, flask.request.args.get("room"))
-    return "done"
-
-@app.get("/send_to/<recipient>/<text>")
-def send_to(recipient, text):
-    return {"queued": chat.send_to(recipient, text)}
-"""
-"""For the source of a `Server`."""
-
 
 class Client(RawClient):
-    """A client of `CHAT`.
+    """A client of `tests.apps.chat`.
 
     Args:
         server: whom to connect to.

@@ -28,54 +28,6 @@ _WORKERS = {
 }
 
 
-PREAMBLE = """
-from gevent import monkey; monkey.patch_all()
-import asyncio, gc, json, os, sys, threading, time
-import flask, gevent
-from gws import App, QueryParams, WebSocket, WebSocketConnector, jsonify
-# What has been imported is no news to "/vitals", which looks at every object that is not frozen.
-gc.freeze()
-app = App(__file__)
-app.secret_key = "a test's"
-
-@app.get("/vitals")
-def vitals():
-    from gws.servers.shutdown import shutdown
-    from gws.metrics import counters
-    from gws.cluster.registry import registry
-    # Without collecting garbage: nothing may depend on that.
-    return {"registered": len(registry), "live": len(shutdown.connections), "counters": dict(counters),
-            "greenlets": len([o for o in gc.get_objects() if issubclass(type(o), gevent.Greenlet) and not o.dead])}
-
-# Its client does not listen all the time.
-echo = WebSocket(app, "/echo", ping_interval=None)
-
-@echo.on("message")
-def answer(msg):
-    return msg
-"""
-"""For the head of every source; "/vitals" and "/echo" are where `unharmed` looks whether all is well."""
-
-NOTES = """
-import collections
-notes = collections.defaultdict(list)
-
-def note(ws, *what):
-    notes[ws.query_params.get("notes")].append(what)
-
-@app.get("/notes/<key>")
-def read_notes(key):
-    return json.dumps(notes[key])
-"""
-"""For the head of a test's source: what handlers `note` for a connection to "...?notes=key" is what `Server.notes` of
-that key returns."""
-
-_START = """
-if __name__ == "__main__":
-    app.start(port=0, **{options})
-"""
-
-
 def environment(
     config: dict[str, Any] | None = None,
     values: dict[str, Any] | None = None,
@@ -123,13 +75,8 @@ class Server(Program):
         values: dict[str, Any] | None = None,
         options: dict[str, Any] | None = None,
         variables: dict[str, str] | None = None,
-        whole: bool = False,
     ) -> None:
         self.way = way
-        if app and not app.isidentifier():
-            text, app = textwrap.dedent(app), None
-            if not whole:
-                text = PREAMBLE + text + _START.replace("{options}", repr(options))
         if text is not None:
             (folder / "app.py").write_text(textwrap.dedent(text))
         arguments = ["--worker-connections", "5000", *arguments]
