@@ -17,7 +17,7 @@ import gevent
 from gws import App, WebSocket, WebSocketConnector, jsonify
 from gws.cluster.registry import registry
 from gws.metrics import counters
-from gws.servers import shutdown
+from gws.servers.shutdown import shutdown
 
 T = TypeVar("T")
 
@@ -51,7 +51,7 @@ def vitals() -> dict[str, Any]:
     greenlets = [o for o in gc.get_objects() if issubclass(type(o), gevent.Greenlet) and not o.dead]
     return {
         "registered": len(registry),
-        "live": len(shutdown._live),
+        "live": len(shutdown.connections),
         "counters": dict(counters),
         "greenlets": len(greenlets),
     }

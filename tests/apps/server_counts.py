@@ -5,7 +5,7 @@ from __future__ import annotations
 import gevent
 
 from gws import WebSocket, WebSocketConnector
-from gws.servers import shutdown
+from gws.servers.shutdown import shutdown
 from tests.apps.base import answer, app, start
 
 websocket = WebSocket(app, "/web_socket")
@@ -20,7 +20,7 @@ def close(ws: WebSocketConnector) -> str:
 
 @app.get("/kill")
 def kill() -> str:
-    pools = [server.pool or () for server in shutdown._servers]
+    pools = [server.pool or () for server in shutdown.servers]
     greenlets = [greenlet for pool in pools for greenlet in pool if greenlet is not gevent.getcurrent()]
     for greenlet in greenlets:
         greenlet.kill()

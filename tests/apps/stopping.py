@@ -12,7 +12,7 @@ import gevent
 from gevent.pywsgi import WSGIServer
 
 from gws import WebSocket, WebSocketConnector
-from gws.servers import shutdown
+from gws.servers.shutdown import shutdown
 from tests.apps.base import app, start, value
 
 connecting = WebSocket(app, "/connecting")
@@ -56,7 +56,7 @@ def take_long() -> None:
 def stop() -> str:
     """Have the server stop, and return which of its servers still accept connections."""
     os.kill(os.getpid(), signal.SIGTERM)
-    while not shutdown.has_begun():
+    while not shutdown.is_stopping:
         gevent.sleep(0.001)
     servers = [found for found in gc.get_objects() if issubclass(type(found), WSGIServer)]
     return str([server.started for server in servers])

@@ -183,9 +183,19 @@ def test_a_bad_host_is_one_line_that_says_why(tmp_path: Path, host: str, shown: 
 
 
 def test_an_ipv6_address_is_shown_as_one_writes_it(tmp_path: Path) -> None:
-    code, said = run(
-        tmp_path, "import gevent\ngevent.spawn_later(0.1, os.kill, os.getpid(), 15)\napp.start('::1', 0)"
-    )
+    program = """
+        import gevent
+        from gws.servers.shutdown import shutdown
+
+        def end():
+            while not any(server.started for server in shutdown.servers):
+                gevent.sleep(0.01)
+            os.kill(os.getpid(), 15)
+
+        gevent.spawn(end)
+        app.start("::1", 0)
+    """
+    code, said = run(tmp_path, textwrap.dedent(program))
     assert code == 0
     assert re.fullmatch(r"gws listens on http://\[::1\]:\d+", said)
 
