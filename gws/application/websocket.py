@@ -226,8 +226,8 @@ class WebSocket:
         Raises:
             BackplaneError: the configured URL is none of a backplane.
         """
-        if process.phase is Phase.IDLE and has_request_context() and get_own_hub() is not None:
-            # The first one, of a server that has not said so itself.
+        if process.phase is not Phase.RUNNING and has_request_context() and get_own_hub() is not None:
+            # The first one, of a server that has not said so itself; or one that is still answered behind a stop.
             process.start(bool(request.environ.get("wsgi.multiprocess")))
         return process.cluster_of(self._endpoint)
 

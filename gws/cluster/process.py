@@ -29,7 +29,7 @@ class Phase(enum.Enum):
     """It serves nobody yet. How many others there are is not known."""
     RUNNING = enum.auto()
     OVER = enum.auto()
-    """It has left the other nodes. What is still sent goes to its own connections."""
+    """It has left the other nodes. A request that it still answers joins them again, to send."""
 
 
 class Process:

@@ -8,6 +8,7 @@ from time import monotonic
 from gevent.event import Event
 
 from ..errors import WouldBlockError
+from .states import OPEN
 from .transport import Transport
 
 
@@ -24,8 +25,10 @@ def drain(connection: Transport) -> None:
                 "write `await ws.async_send(...)` or `await ws.async_send_to(...)`, which wait for it"
             )
         before, deadline = connection.outbox.size, monotonic() + connection.stall_timeout
-        while connection.outbox.size == before:
-            if not connection.changed().wait(max(deadline - monotonic(), 0)):
+        while _is_stalled(connection, before):
+            if not connection.changed().wait(max(deadline - monotonic(), 0)) and _is_stalled(
+                connection, before
+            ):
                 connection.drop_slow_consumer()
 
 
@@ -33,13 +36,19 @@ async def async_drain(connection: Transport) -> None:
     """`drain` for coroutines of any event loop."""
     while connection.io.is_current() and connection.is_behind():
         before = connection.outbox.size
-        while connection.outbox.size == before:
+        while _is_stalled(connection, before):
             # Taken before anything else runs: whoever changes it tells only those who are there.
             changed = connection.changed()
             try:
                 await asyncio.wait_for(_wait_in_loop(changed), connection.stall_timeout)
             except asyncio.TimeoutError:
-                connection.drop_slow_consumer()
+                if _is_stalled(connection, before):
+                    connection.drop_slow_consumer()
+
+
+def _is_stalled(connection: Transport, before: int) -> bool:
+    """Return whether the client has read nothing since so many bytes waited for it, and nobody has given it up."""
+    return connection.outbox.size == before and connection.state is OPEN
 
 
 async def _wait_in_loop(event: Event) -> None:

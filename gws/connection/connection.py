@@ -106,6 +106,10 @@ class Connection(Transport):
             head: the 101's bytes; empty where a server has sent it already.
             received: bytes that came behind the request.
         """
+        if self.state is CLOSED:
+            # It has ended while the 101 was being made.
+            socket.close()
+            return
         # `_release` closes it, whatever fails from here on: nobody else has it.
         self._socket = socket
         try:
@@ -244,6 +248,11 @@ class Connection(Transport):
         counters["callback_errors"] += 1
         self.fail(INTERNAL_ERROR, "internal error")
 
+    def refuse(self) -> None:
+        """End before the handshake is answered: it never opens."""
+        self._release()
+        self._end(LOST, None, None)
+
     def abort(self) -> None:
         """Close the socket now, behind a Close if the kernel takes one, and kill the greenlet."""
         self._queue_close()
@@ -277,7 +286,7 @@ class Connection(Transport):
             return True
         return not self.outbox.size and (self._peer_closed or self.ending is not OURS)
 
-    def _end(self, ending: Ending, code: int, reason: str) -> None:
+    def _end(self, ending: Ending, code: int | None, reason: str | None) -> None:
         if self.ending is not None:
             return
         self.ending = ending

@@ -5,6 +5,7 @@ later can only be faster. Every one but the last tells the conversation once, by
 
     cause                       method                    ending  Close frame                waits for the peer's Close
     ws.close, a stop            close                     OURS    behind the close handler   close_timeout
+    the handshake is refused    refuse                    LOST    none: it never opens       no
     the peer's Close            _on_close_frame           PEER    echoed, behind the same    no
     the peer breaks a rule      _on_protocol_error        FAILED  the same, then FIN         no, but reads on for LINGER
     a handler raises            fail                      FAILED  the same, then FIN         no, but reads on for LINGER

@@ -6,15 +6,18 @@ these have in common is in sight of each other.
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import functools
 import logging
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, TypeAlias
 
 import gevent
 from flask import (
     Flask,
+    appcontext_popped,
+    appcontext_pushed,
     appcontext_tearing_down,
     request_tearing_down,
 )
@@ -40,6 +43,9 @@ from .opening import Opening, check_handshake
 from .results import encode_result, fail, send_result
 
 logger = logging.getLogger("gws.conversation")
+
+Pushed: TypeAlias = Collection[tuple[contextvars.ContextVar[Any], Any]]
+"""Context variables and their values."""
 
 
 class Conversation:
@@ -83,6 +89,8 @@ class Conversation:
         self._handlers = handlers
         self._app = request_ctx.app
         self._context = upgrade.keep_context()
+        # Flask would match the URL at every push: it is matched, and a converter may wait for a database.
+        self._context.match_request = _do_nothing  # type: ignore[method-assign]
         self._connection = (
             CompressedConnection(settings, self._leave, accepted.agreement)
             if accepted.agreement
@@ -109,9 +117,9 @@ class Conversation:
         self._connected = False
         """Whether the connect handler has finished."""
         self._tears_down = _has_teardown(self._app)
-        """Whether there is something to run after every event."""
+        """Whether there is something to run after every event; else the request's context stays all along."""
         self._globals: dict[str, Any] = {}
-        """What is in `flask.g`, which begins anew at every event; the request's context stays all along."""
+        """What is in `flask.g`, which begins anew at every event, in a context that stays."""
         self._runner: aio.Runner | None = None
 
     def begin(self) -> None:
@@ -129,7 +137,7 @@ class Conversation:
             )
         except BaseException:
             shutdown.leave(self._connection)
-            self._connection.abort()
+            self._connection.refuse()
             raise
         finally:
             # Whatever came of it, nothing is left to accept, and the connection is reached by its id or not at all.
@@ -142,12 +150,13 @@ class Conversation:
         """Handle the messages and the end of the connection, in the greenlet that is to be the connection's."""
         self._connection.inbox.adopt()
         try:
-            self._context.push()
-            self._globals = vars(app_ctx.g)
-            try:
-                self._handle_messages()
-            finally:
-                self._handle_close()
+            with contextlib.nullcontext() if self._tears_down else self._context:
+                if not self._tears_down:
+                    self._globals = vars(app_ctx.g)
+                try:
+                    self._handle_messages()
+                finally:
+                    self._handle_close()
         finally:
             try:
                 self._connection.finish()
@@ -223,14 +232,8 @@ class Conversation:
         self._report()
         handler = self._handlers.get("close")
         try:
-            try:
-                if handler is not None and self._connected:
-                    self._call(handler, "")
-            except BaseException as error:
-                # The end of the context is that of the event: it runs the teardown functions.
-                self._context.pop(error)
-                raise
-            self._context.pop(None)
+            if handler is not None and self._connected:
+                self._call(handler, "")
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt):
                 raise
@@ -255,9 +258,9 @@ class Conversation:
             call = handler.call
             for message in messages:
                 if self._tears_down:
-                    self._call_and_tear_down(handler, message)
+                    self._call(handler, message)
                 else:
-                    send_result(connection, self._endpoint, call(self._ws, message))
+                    send_result(connection, self._app, call(self._ws, message))
                 if self._globals:
                     self._globals.clear()
                 if connection.ending is OURS:
@@ -284,46 +287,52 @@ class Conversation:
             fail(self._app, self._endpoint, self._connection, event, error)
 
     def _call(self, handler: Handler, message: Message) -> None:
-        """Call a handler once, and send its result."""
+        """Call a handler once, in the request's context, and send its result."""
+        if not self._tears_down:
+            self._call_in_context(handler, message, ())
+            return
+        before = contextvars.copy_context()
+        # The teardown functions run when it is popped: in the greenlet, where they may wait.
+        with self._context:
+            self._call_in_context(handler, message, _changes_since(before) if handler.is_async else ())
+
+    def _call_in_context(self, handler: Handler, message: Message, pushed: Pushed) -> None:
         if handler.is_async:
-            self._run_in_task(handler, iter((message,)), 0)
+            self._run_in_task(handler, iter((message,)), 0, pushed)
         else:
-            send_result(self._connection, self._endpoint, handler.call(self._ws, message))
+            send_result(self._connection, self._app, handler.call(self._ws, message))
 
-    def _call_and_tear_down(self, handler: Handler, message: Message) -> None:
-        """Do the same, and run the teardown functions as behind a request: in the greenlet, where they may wait."""
-        failure = None
-        try:
-            self._call(handler, message)
-        except BaseException as error:
-            failure = error
-            raise
-        finally:
-            try:
-                self._app.do_teardown_request(failure)
-            finally:
-                self._app.do_teardown_appcontext(failure)
-                # It holds the exception, and the exception this frame.
-                del failure
+    def _run_in_task(
+        self, handler: Handler, messages: Iterator[Message], next_look: int, pushed: Pushed = ()
+    ) -> None:
+        """Handle messages in the connection's task; what one does to context variables, the next one finds.
 
-    def _run_in_task(self, handler: Handler, messages: Iterator[Message], next_look: int) -> None:
-        """Handle messages in the connection's task; what one does to context variables, the next one finds."""
+        Args:
+            handler: an `async def`.
+            messages: those of a batch.
+            next_look: after how many of them to look at the clock.
+            pushed: the context variables that the task is to see as the greenlet does.
+        """
         if self._runner is None:
             self._runner = aio.Runner(contextvars.copy_context())
-        while self._runner.run(self._handle_in_task(handler, messages, next_look)):
+        while self._runner.run(self._handle_in_task(handler, messages, next_look, pushed)):
             drain(self._connection)
 
-    async def _handle_in_task(self, handler: Handler, messages: Iterator[Message], next_look: int) -> bool:
+    async def _handle_in_task(
+        self, handler: Handler, messages: Iterator[Message], next_look: int, pushed: Pushed
+    ) -> bool:
         """Handle the messages of a batch in one task; whether it has stopped because the client is behind."""
+        for variable, value in pushed:
+            variable.set(value)
         connection = self._connection
         call = handler.call
         for handled, message in enumerate(messages, 1):
             result = await call(self._ws, message)
             if result is not None:
                 connection.queue(
-                    encode_text(result) if type(result) is str else encode_result(result, self._endpoint)
+                    encode_text(result) if type(result) is str else encode_result(result, self._app)
                 )
-            if self._globals and not self._tears_down:
+            if self._globals:
                 self._globals.clear()
             if connection.ending is OURS:
                 return False
@@ -336,11 +345,26 @@ class Conversation:
         return False
 
 
+def _do_nothing() -> None:
+    pass
+
+
+def _changes_since(before: contextvars.Context) -> Pushed:
+    """Return the context variables that have another value now."""
+    return [
+        (variable, value)
+        for variable, value in contextvars.copy_context().items()
+        if before.get(variable) is not value
+    ]
+
+
 def _has_teardown(app: Flask) -> bool:
-    """Return whether an application, or an extension of it, has something to do at the end of a request."""
+    """Return whether an application, or an extension of it, has something to do at each request's beginning or end."""
     return bool(
         app.teardown_appcontext_funcs
         or app.teardown_request_funcs
         or appcontext_tearing_down.receivers
         or request_tearing_down.receivers
+        or appcontext_pushed.receivers
+        or appcontext_popped.receivers
     )

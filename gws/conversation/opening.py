@@ -94,8 +94,9 @@ class Opening:
         if self._is_accepted:
             return
         _check_not_stopping()
-        headers = self._headers + self._session_cookies()
-        head = handshake.encode_response(headers) if self._upgrade.sends_head else b""
+        head = b""
+        if self._upgrade.sends_head:
+            head = handshake.encode_response(self._headers + self._session_cookies())
         socket, received = self._upgrade.take_over()
         self._is_accepted = True
         if self._deadline is not None:
@@ -133,7 +134,7 @@ class Opening:
                 if result is False or _is_answer(result):
                     return self._refuse(result)
                 if result is not True:
-                    send_result(self._connection, self._endpoint, result)
+                    send_result(self._connection, self._app, result)
         except ConnectRefusedError:
             raise
         except BaseException as error:

@@ -1,4 +1,4 @@
 from gws.connection.connection cimport Connection
 
 
-cpdef send_result(Connection connection, endpoint, result)
+cpdef send_result(Connection connection, app, result)

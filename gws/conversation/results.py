@@ -12,25 +12,26 @@ from ..connection.backpressure import drain
 from ..connection.connection import Connection
 from ..connection.transport import HIGH_WATER
 from ..errors import HandlerError
+from ..protocol.encoding import encode
 from ..protocol.frames import INTERNAL_ERROR, encode_text
 
 
-def encode_result(result: object, endpoint: Endpoint) -> bytes:
-    """Return what a handler of an endpoint returned, as one frame.
+def encode_result(result: object, app: Flask) -> bytes:
+    """Return what a handler returned, as one frame.
 
     Args:
         result: anything but None.
-        endpoint: whose application makes JSON text of it.
+        app: makes JSON text of it. A blueprint may be of several applications: it is the connection's.
 
     Raises:
         HandlerError: it is nothing that can be sent.
     """
     if not isinstance(result, str | bytes | dict | list):
         raise HandlerError(f"a handler returns None, str, bytes, dict or list, not {type(result).__name__}")
-    return endpoint.encode(result)
+    return encode(result, app.json.dumps)
 
 
-def send_result(connection: Connection, endpoint: Endpoint, result: object) -> None:
+def send_result(connection: Connection, app: Flask, result: object) -> None:
     """Send what a handler returned, and wait while the client is behind. In the connection's greenlet.
 
     Raises:
@@ -41,10 +42,10 @@ def send_result(connection: Connection, endpoint: Endpoint, result: object) -> N
     elif result is None:
         return
     elif inspect.iscoroutine(result):
-        send_result(connection, endpoint, aio.run(result))
+        send_result(connection, app, aio.run(result))
         return
     else:
-        frame = encode_result(result, endpoint)
+        frame = encode_result(result, app)
     connection.queue(frame)
     if connection.outbox.size > HIGH_WATER:
         drain(connection)

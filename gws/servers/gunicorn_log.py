@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 from typing import Final
 
@@ -44,12 +45,21 @@ class _ToGunicorn(logging.Handler):
 
 
 _handler: _ToGunicorn | None = None
-"""None in a process that has no need of one: what gevent has made of its lock would fail when the interpreter ends."""
+"""None in a process that has no need of one."""
 
 
 def join() -> None:
     """Log as gunicorn does, at its level, unless the application has configured the logger "gws" or the root."""
     global _handler
+    # Once, and before logging's own.
+    atexit.unregister(_end)
+    atexit.register(_end)
     if _handler is None and not logger.handlers and not logging.getLogger().handlers:
         _handler = _ToGunicorn()
         _handler.join()
+
+
+def _end() -> None:
+    """Flush the handlers, and have none of them called when it dies: by then logging's lock, gevent's, may be gone."""
+    logging.shutdown()
+    logging._handlerList.clear()  # type: ignore[attr-defined]

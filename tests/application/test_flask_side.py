@@ -161,6 +161,43 @@ def test_what_hears_the_signals_of_a_teardown_is_told_of_every_event(start_serve
         assert client.read_frames(3) == [said("[]"), said('["1"]'), said('["1", "2"]')]
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_each_event_has_its_own_g_also_in_the_tasks_that_it_leaves(
+    start_server: StartServer, way: str
+) -> None:
+    server = start_server("events", way)
+    with unharmed(server), RawClient(server, "/tasks") as client:
+        client.say("leave a task")
+        assert client.read_frame() == said('["guido", []]')
+        client.say("go on")
+        # What the task sees is the event that began it, whose context Flask has announced as it does any other.
+        assert client.read_frame() == said('["guido", [["leave a task", "guido"]]]')
+
+
+def test_teardown_functions_run_for_what_has_happened_and_nothing_else(start_server: StartServer) -> None:
+    server = start_server("events")
+
+    def torn() -> list[str | None]:
+        found: list[str | None] = json.loads(server.get("/counts"))["torn"]
+        return [mine for mine in found if mine]
+
+    with RawClient(server, "/tasks") as client:
+        client.say("1", "2")
+        client.read_frames(2)
+        client.close()
+        client.read_to_end()
+    assert torn() == ["1", "2"]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_url_is_matched_once_for_a_connection(start_server: StartServer, way: str) -> None:
+    server = start_server("events", way)
+    with unharmed(server), RawClient(server, "/once/alfred") as client:
+        client.say("1", "2")
+        assert client.read_frames(2) == [said("alfred"), said("alfred")]
+    assert json.loads(server.get("/counts"))["matched"] == ["alfred"]
+
+
 def test_a_teardown_function_that_fails_ends_its_connection_only(start_server: StartServer) -> None:
     server = start_server("teardown")
     with unharmed(server):

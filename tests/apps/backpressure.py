@@ -28,6 +28,15 @@ limited = WebSocket(app, "/limited", max_outbox_size=OUTBOX_SIZE)
 pusher = WebSocket(app, "/pusher", close_timeout=CLOSE_TIMEOUT, max_outbox_size=OUTBOX_SIZE)
 
 
+contended = WebSocket(app, "/contended", max_outbox_size=20_000_000, ping_timeout=0.5, close_timeout=5)
+
+
+@contended.on("message")
+def send_from_two_greenlets(ws: WebSocketConnector, msg: str) -> None:
+    gevent.spawn_later(0.2, lambda: note(ws, "the second one is done", ws.send("short")))
+    ws.send("x" * int(msg))
+
+
 @feed.on("close")
 @impatient.on("close")
 @impatient_async.on("close")

@@ -13,6 +13,7 @@ import flask
 import gevent
 
 from gws import WebSocket, WebSocketConnector
+from gws.cluster.process import Phase, process
 from gws.metrics import counters
 from tests.apps.base import app as app
 from tests.apps.base import start
@@ -41,6 +42,15 @@ def do_broadcast(
     ws: WebSocketConnector, text: str, room: str | None = None, include_self: bool = True
 ) -> None:
     ws.sync_broadcast(text, room, include_self)
+
+
+@app.get("/broadcast_behind_the_stop")
+def broadcast_behind_the_stop() -> str:
+    print("waits for the stop in", os.getpid(), flush=True)
+    while process.phase is not Phase.OVER:
+        gevent.sleep(0.01)
+    chat.broadcast("behind the stop")
+    return "sent"
 
 
 @commands("burst")

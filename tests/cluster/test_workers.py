@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -188,6 +189,27 @@ def test_two_masters_over_one_engine_are_one_server(tmp_path: Path, start_server
         assert last.read_close() == (4000, "")
         for client in clients:
             client.drop()
+
+
+@pytest.mark.parametrize("way", ["worker", "geventwebsocket"])
+def test_a_view_that_ends_behind_a_workers_stop_still_reaches_the_other_one(
+    start_server: StartServer, way: str
+) -> None:
+    server = start_server("chat", way, ["-w", "2"])
+    clients = connect_everywhere(server, 2, 8)
+    wait_until_acquainted(clients)
+    answers: list[str] = []
+    asking = threading.Thread(target=lambda: answers.append(server.get("/broadcast_behind_the_stop")))
+    asking.start()
+    server.wait_for_log("waits for the stop in ")
+    stopping = int(server.log().split("waits for the stop in ")[1].split()[0])
+    os.kill(stopping, signal.SIGTERM)
+    asking.join(DEADLINE)
+    assert answers == ["sent"]
+    for client in clients:
+        if client.process != stopping:
+            client.hear("behind the stop")
+        client.drop()
 
 
 def test_nobody_else_notices_that_a_worker_is_killed(start_server: StartServer) -> None:

@@ -87,6 +87,15 @@ def test_who_sends_to_itself_and_is_never_read_gives_up_after_ping_timeout(
     assert server.notes(key).count((1008, "slow consumer")) == 1
 
 
+def test_two_that_wait_for_the_same_client_give_it_up_once_and_it_is_told_why(
+    server: Server, key: str
+) -> None:
+    with unharmed(server), slow_client(server, f"/contended?notes={key}") as client:
+        client.say("12000000")
+        server.notes(key, 1)
+        assert closed(1008, "slow consumer") in client.read_to_end()
+
+
 def test_a_coroutine_that_sends_to_itself_without_awaiting_is_told_to_await(server: Server, key: str) -> None:
     with unharmed(server), slow_client(server, f"/rash?notes={key}") as client:
         client.say("5000")

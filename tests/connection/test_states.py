@@ -48,6 +48,7 @@ def connection(peer: socket.socket) -> Iterator[Connection]:
 
 ENDINGS: Final[dict[str, Callable[[Connection], object]]] = {
     "close": lambda one: one.close(1000, ""),
+    "refuse": lambda one: one.refuse(),
     "_on_close_frame": lambda one: one._on_close_frame(Close(1000, "")),
     "_on_protocol_error": lambda one: one._receive_data(b"\xff\xff"),
     "fail": lambda one: one.fail(1011, ""),
@@ -118,8 +119,16 @@ def test_a_connection_goes_through_its_states(connection: Connection) -> None:
 
 def test_before_the_handshake_is_answered_it_can_only_be_lost() -> None:
     one = Connection(Settings(), lambda: None)
+    one.refuse()
+    assert (one.state, one.ending, one.close_code, one.close_reason) == (CLOSED, LOST, None, None)
+
+
+def test_a_socket_that_comes_too_late_is_closed(peer: socket.socket) -> None:
+    one = Connection(Settings(), lambda: None)
     one.abort()
-    assert (one.state, one.ending) == (CLOSED, LOST)
+    one.open(_SOCKETS.pop(), b"HTTP/1.1 101", b"")
+    assert one.state is CLOSED
+    assert peer.recv(100) == b""
 
 
 @pytest.mark.parametrize("before", State)
