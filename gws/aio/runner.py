@@ -233,7 +233,7 @@ _abandoned: list[HubLoop] = []
 
 @after_fork(Step.LOOPS)
 def _abandon_loops() -> None:
-    """Leaves the parent's loops alone, in a forked child: the next `get_loop` makes a new one."""
+    """Leave the loops to the process that this one was forked from: the next `get_loop` makes a new one."""
     for loop in list(_loops):
         loop.abandon()
         del loop.hub.asyncio_loop

@@ -79,7 +79,6 @@ class WebSocket:
         self.endpoint = endpoint if endpoint.startswith("/") else f"/{endpoint}"
         self.handlers: dict[str, Handler] = {}
         """By event; called as `handler(ws, msg)`."""
-        self._arguments = settings
         self._settings: weakref.WeakKeyDictionary[Flask, Settings] = weakref.WeakKeyDictionary()
         self._router_dependencies: dict[str, object] = {}
         prefix = (app.url_prefix or "") if isinstance(app, Blueprint) else ""
@@ -261,7 +260,7 @@ class WebSocket:
         self.handlers[event] = bind(function, dependencies, variables)
 
     def _belong_to(self, app: Flask) -> None:
-        from_config(app.config, self._arguments)
+        from_config(app.config, self._endpoint.settings)
         names.declare(app, self._endpoint)
         self._app = app
         self._endpoint.config = app.config
@@ -287,5 +286,5 @@ class WebSocket:
     def _current_settings(self) -> Settings:
         app = request_ctx.app
         if app not in self._settings:
-            self._settings[app] = from_config(app.config, self._arguments)
+            self._settings[app] = from_config(app.config, self._endpoint.settings)
         return self._settings[app]

@@ -21,12 +21,6 @@ def of_endpoint(endpoint: str, room: str | None = None) -> str:
     return f"endpoint {endpoint}" if room is None else f"room {endpoint}\0{room}"
 
 
-def endpoint_of(channel: str) -> str | None:
-    """Return the endpoint whose connections a channel is for, all of them; None for any other channel."""
-    kind, _, endpoint = channel.partition(" ")
-    return endpoint if kind == "endpoint" else None
-
-
 def audience_of(channel: str) -> tuple[str, str | None]:
     """Return the endpoint, and the room if there is one, whose connections a channel of `of_endpoint` is for."""
     kind, _, name = channel.partition(" ")

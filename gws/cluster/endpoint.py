@@ -22,7 +22,7 @@ class Endpoint:
         settings: its settings by name, which win over those of `config`.
 
     Attributes:
-        config: the configuration of its application; empty before it has one.
+        config: the configuration of its application, of the last one if its blueprint has several; empty before that.
         cluster: the `Cluster` that carries its messages, for `Process.cluster_of`; None after a fork or a stop.
     """
 
@@ -30,11 +30,11 @@ class Endpoint:
         "__weakref__",
         "_backplane",
         "_dumps",
-        "_settings",
         "cluster",
         "config",
         "name",
         "rule",
+        "settings",
     )
 
     def __init__(
@@ -51,7 +51,7 @@ class Endpoint:
         self.cluster: Any = None
         self._dumps = dumps
         self._backplane = backplane
-        self._settings = settings or {}
+        self.settings: SettingArguments = settings or {}
 
     def __repr__(self) -> str:
         return f"<WebSocket {self.rule}>"
@@ -68,7 +68,7 @@ class Endpoint:
         Raises:
             ConfigurationError: it could not work.
         """
-        from_final_config(self.config, self._settings)
+        from_final_config(self.config, self.settings)
 
     def encode(self, value: object) -> bytes:
         """Return a value as one frame: `str` is text, `bytes` binary, and `dict` and `list` become JSON text.

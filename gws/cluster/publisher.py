@@ -165,8 +165,10 @@ class Publisher:
         prefix = self._server.prefix
         pattern = prefix + channels.of_endpoint("*")
         heard = self._ask(lambda client: client.pubsub_channels(pattern))
-        names = [channels.endpoint_of(one.decode(errors="replace").removeprefix(prefix)) for one in heard]
-        return sorted(name for name in names if name is not None)
+        names = [one.decode(errors="replace").removeprefix(prefix) for one in heard]
+        return sorted(
+            channels.audience_of(name)[0] for name in names if channels.place_of(name) == "endpoint"
+        )
 
     def _publish_to(self, endpoint: str, connection_id: object, envelope: Envelope) -> bool:
         node = node_of(connection_id)

@@ -322,6 +322,9 @@ class Connection(Transport):
         self._end(LOST, ABNORMAL, "")
 
     def drop_slow_consumer(self) -> None:
+        if self.state in (CLOSING, CLOSED):
+            # A Close is queued, which is not to be dropped.
+            return
         if self.ending is None:
             counters["slow_consumers"] += 1
         self.outbox.drop_queued()

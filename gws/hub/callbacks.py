@@ -1,4 +1,4 @@
-"""Callbacks of the hub: what one raises ends its connection, since the hub would only print it."""
+"""Faults in callbacks of the hub, which would only print them: each ends its connection."""
 
 from __future__ import annotations
 

@@ -122,7 +122,7 @@ class GeventWebSocketUpgrade(Upgrade):
         self._websocket = websocket
 
     def adopt_server(self) -> None:
-        """Do so: this is the first that gws hears of it."""
+        """Have a stop close gevent-websocket's server, of which gws hears here for the first time."""
         shutdown.install_signal_handlers()
         shutdown.add_server(self._handler.server)
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from gevent.event import Event
-
 from gws import WebSocket, WebSocketConnector
 from tests.apps.base import app, start
+from tests.apps.gate import make_gate
 
 websocket = WebSocket(app, "/web_socket")
-go_on = Event()
+go_on = make_gate()
 
 
 @websocket.on("connect")
@@ -16,12 +15,6 @@ def connect(ws: WebSocketConnector) -> None:
     ws.accept()
     go_on.wait()
     raise ValueError("and yet")
-
-
-@app.get("/go_on")
-def let_go_on() -> str:
-    go_on.set()
-    return ""
 
 
 if __name__ == "__main__":

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from gevent.event import Event
-
 from gws import Compression, WebSocket, WebSocketConnector
 from tests.apps.base import answer, app, note, start
+from tests.apps.gate import make_gate
 
 app.config["GWS_COMPRESSION"] = True
 websocket = WebSocket(app, "/web_socket", max_message_size=4_000_000)
@@ -34,7 +33,7 @@ def shout(ws: WebSocketConnector, msg: str) -> None:
 
 busy = WebSocket(app, "/busy")
 kept: list[WebSocketConnector] = []
-go_on = Event()
+go_on = make_gate()
 
 
 @busy.on("connect")
@@ -51,12 +50,6 @@ def wait() -> None:
 def kept_compressors() -> str:
     connections: list[Any] = [ws._connection for ws in kept]
     return str([connection._deflater for connection in connections])
-
-
-@app.get("/go_on")
-def let_go_on() -> str:
-    go_on.set()
-    return ""
 
 
 if __name__ == "__main__":

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from gevent.event import Event
-
 from gws import WebSocket, WebSocketConnector
 from tests.apps.base import app, start
+from tests.apps.gate import make_gate
 
-go_on = Event()
+go_on = make_gate()
 waiting = WebSocket(app, "/waiting")
 
 
@@ -21,12 +20,6 @@ def connect() -> str:
 @waiting.on("close")
 def close(ws: WebSocketConnector) -> None:
     print("closed", ws.close_code, flush=True)
-
-
-@app.get("/go_on")
-def let_go_on() -> str:
-    go_on.set()
-    return ""
 
 
 if __name__ == "__main__":

@@ -7,18 +7,18 @@ import time
 
 import gevent
 from gevent import monkey
-from gevent.event import Event
 
 from gws import WebSocket, WebSocketConnector
 from gws.cluster.registry import registry
 from gws.errors import TooManyRoomsError
 from tests.apps.base import app, start, value
+from tests.apps.gate import make_gate
 
 native_thread = monkey.get_original("_thread", "start_new_thread")
 chat = WebSocket(app, "/chat", ping_interval=None)
 few = WebSocket(app, "/few", max_rooms=2)
 members: dict[str, WebSocketConnector] = {}
-go_on = Event()
+go_on = make_gate()
 if value("goes_on", False):
     go_on.set()
 
@@ -57,12 +57,6 @@ def obey_few(ws: WebSocketConnector, msg: str) -> str | list[str]:
     except TooManyRoomsError as error:
         return str(error)
     return sorted(ws.rooms)
-
-
-@app.get("/go_on")
-def let_go_on() -> str:
-    go_on.set()
-    return ""
 
 
 @app.get("/registered")

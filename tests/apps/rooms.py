@@ -9,12 +9,12 @@ from typing import Any
 
 import flask
 import gevent
-from gevent.event import Event
 
 from gws import WebSocket, WebSocketConnector
 from gws.cluster.registry import registry
 from tests.apps.base import app, note, start
 from tests.apps.commands import Commands
+from tests.apps.gate import make_gate
 
 app.config["GWS_CLOSE_TIMEOUT"] = 1.0
 chat = WebSocket(app, "/chat", handshake_timeout=2, max_outbox_size=1024 * 1024)
@@ -23,7 +23,7 @@ short = WebSocket(app, "/short", handshake_timeout=0.3)
 house = WebSocket(app, "/house/<floor>/<int:number>")
 async_chat = WebSocket(app, "/async_chat")
 members: dict[str, WebSocketConnector] = {}
-go_on = Event()
+go_on = make_gate(stays_open=False)
 
 
 # Connecting: to the rooms of the query, and as the query says
@@ -71,14 +71,6 @@ def accept(ws: WebSocketConnector) -> None:
     ws.accept()
     note(ws, ws.id)
     go_on.wait()
-
-
-@app.get("/go_on")
-def let_go_on() -> str:
-    go_on.set()
-    gevent.sleep(0)
-    go_on.clear()
-    return ""
 
 
 # Messages: a command, and what it is for

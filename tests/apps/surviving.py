@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 
 import gevent
-from gevent.event import Event
 
 from gws import WebSocket, WebSocketConnector
 from tests.apps.base import answer, app, start
+from tests.apps.gate import make_gate
 
 logging.basicConfig(level=logging.INFO)
 app.config.setdefault("GWS_CLOSE_TIMEOUT", 1.0)
-go_on = Event()
+go_on = make_gate(stays_open=False)
 broadcasting: list[gevent.Greenlet[[], None]] = []
 
 
@@ -62,14 +62,6 @@ def count(ws: WebSocketConnector, msg: str) -> str | None:
 def close_now(ws: WebSocketConnector) -> str:
     ws.close(4000, "enough")
     return "last words"
-
-
-@app.get("/go_on")
-def let_go_on() -> str:
-    go_on.set()
-    gevent.sleep(0)
-    go_on.clear()
-    return ""
 
 
 @crowd.on("message")

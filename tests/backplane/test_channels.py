@@ -13,4 +13,3 @@ def test_the_audience_of_a_channel_is_that_which_it_was_made_of(endpoint: str, r
     channel = channels.of_endpoint(endpoint, room)
     assert channels.audience_of(channel) == (endpoint, room)
     assert channels.place_of(channel) == ("endpoint" if room is None else "room")
-    assert channels.endpoint_of(channel) == (endpoint if room is None else None)

@@ -223,3 +223,30 @@ def test_a_stop_breaks_off_a_close_handler_that_takes_long(start_server: StartSe
         with server.stopping(signal.SIGTERM):
             client.wait_for_end()
     assert "broken off" in server.log()
+
+
+PLAIN = """
+from flask import Flask
+import gws
+
+app = Flask("plain")
+websocket = gws.WebSocket(app, "/web_socket")
+
+@websocket.on("message")
+def message(ws, msg):
+    return msg
+
+@app.get("/pid")
+def pid():
+    return "here"
+"""
+
+
+def test_a_worker_ends_without_a_complaint_of_loggings(start_server: StartServer) -> None:
+    server = start_server(text=PLAIN, way="worker")
+    with RawClient(server) as client:
+        client.say("hello")
+        client.read_text()
+        with server.stopping():
+            pass
+    assert "Exception ignored" not in server.log()
