@@ -39,7 +39,10 @@ MEMBERS: Final = {
     "geventwebsocket.websocket.WebSocket.closed": "the WebSocket object writes nothing more",
     "gunicorn.arbiter.Arbiter.WORKER_BOOT_ERROR": "gunicorn ends, rather than to start workers for ever",
     "gunicorn.glogging.SafeAtoms": "a request's parts in the access log",
-    "gunicorn.workers.ggevent.GeventPyWSGIWorker.wsgi_handler": "the handler is gws's",
+    "gunicorn.http.wsgi.base_environ": "what an application finds in its environ under gunicorn",
+    "gunicorn.sock.ssl_context": "TLS as gunicorn is told to",
+    "gunicorn.workers.ggevent.PyWSGIServer": "the server of gunicorn's gevent worker",
+    "gunicorn.workers.ggevent.VERSION": "the server's name in the environ",
     "gunicorn.workers.ggevent.GeventWorker.handle_winch": "whose method handles SIGWINCH is the worker",
 }
 """The same of what is inherited, or found on an object."""

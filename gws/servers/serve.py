@@ -84,7 +84,7 @@ def serve_until_stopped(server: UpgradeServer) -> None:
     try:
         server.stop_requested.wait()
     finally:
-        shutdown.close_all()
+        shutdown.close_all().join()
         server.stop(timeout=0)
 
 

@@ -47,12 +47,15 @@ class Shutdown:
         self._all_gone = Event()
         self._has_signals = False
         """Whether the signals that stop a process come here first."""
+        self._closing: gevent.Greenlet[[], None] | None = None
+        """What closes them, once somebody has said so."""
         self._told: set[SignalHandler] = set()
         """The handlers of the server that are going to be called, or have been."""
 
     def begin_serving(self) -> None:
         """Take connections, also after an earlier stop in the same process."""
         self.is_stopping = False
+        self._closing = None
 
     def add_server(self, server: WSGIServer) -> None:
         """Have a stop close this server's listener before anything else: who comes later finds another worker."""
@@ -74,11 +77,18 @@ class Shutdown:
         if not self.connections:
             self._all_gone.set()
 
-    def close_all(self) -> None:
+    def close_all(self) -> gevent.Greenlet[[], None]:
         """Accept nobody more, and close every connection with 1001; then leave the other nodes.
 
-        Takes `GRACE` and `LAST_WORDS` at most, and what `Process.stop` takes.
+        Returns:
+            What does so, to wait for; the same one when it is said again. It takes `GRACE` and `LAST_WORDS` at most,
+            and what `Process.stop` takes.
         """
+        if self._closing is None:
+            self._closing = gevent.spawn(self._close_all)
+        return self._closing
+
+    def _close_all(self) -> None:
         self.is_stopping = True
         for server in tuple(self.servers) or _find_servers():
             if not server.started:
@@ -138,7 +148,7 @@ class Shutdown:
         gevent.spawn(self._close_all_then, previous, number)
 
     def _close_all_then(self, previous: SignalHandler, number: int) -> None:
-        self.close_all()
+        self.close_all().join()
         previous(number, None)
 
 

@@ -62,6 +62,13 @@ def stop() -> str:
     return str([server.started for server in servers])
 
 
+@app.get("/slow/<float:seconds>")
+def slow(seconds: float) -> str:
+    print("answering", flush=True)
+    time.sleep(seconds)
+    return "answered"
+
+
 _getfqdn = socket.getfqdn
 
 

@@ -182,7 +182,7 @@ def test_a_stop_breaks_off_a_connect_handler_that_takes_long(start_server: Start
     server = start_server("stopping", way)
     with RawClient(server, None) as waiting, RawClient(server, "/connecting?accept") as accepted:
         waiting.send(request("/connecting"))
-        wait_for(lambda: server.log().count("connecting") == 2, "two connect handlers")
+        wait_for(lambda: server.log().splitlines().count("connecting") == 2, "two connect handlers")
         with server.stopping():
             status = waiting.read_head()
             if way == "geventwebsocket":
@@ -223,6 +223,21 @@ def test_a_stop_breaks_off_a_close_handler_that_takes_long(start_server: StartSe
         with server.stopping(signal.SIGTERM):
             client.wait_for_end()
     assert "broken off" in server.log()
+
+
+@pytest.mark.parametrize("gunicorn", ["worker", "geventwebsocket"])
+@pytest.mark.parametrize(("seconds", "status"), [(1.5, 200), (30.0, None)], ids=["in time", "too long"])
+def test_a_stop_waits_for_a_view_as_long_as_gunicorn_is_told(
+    start_server: StartServer, gunicorn: str, seconds: float, status: int | None
+) -> None:
+    server = start_server("stopping", gunicorn, arguments=["--graceful-timeout", "3"])
+    with RawClient(server, "/silent") as client, RawClient(server, None) as asking:
+        asking.send(f"GET /slow/{seconds} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        server.wait_for_log("answering")
+        with server.stopping(signal.SIGTERM):
+            assert client.read_close() == (1001, "going away")
+            client.send(close(1001))
+            assert asking.read_head() == status
 
 
 PLAIN = """
