@@ -29,7 +29,7 @@ QUICK_TESTS := tests/test_layers.py tests/test_metrics.py tests/test_settings.py
 # `make test T=rooms` runs the tests with that in their name or in that of their file.
 T :=
 
-.PHONY: run check format test lint types pytest compiled oldest outages coverage browser nginx node compiler bench bench-quick bench-fan-out compliance \
+.PHONY: run check format test lint types pytest compiled every-way oldest outages coverage browser nginx node compiler bench bench-quick bench-fan-out compliance \
 	fuzz package clean
 
 run: $(VENV)/.installed
@@ -57,14 +57,20 @@ lint: $(VENV)/.installed-for-tests
 types: $(VENV)/.installed-for-tests
 	$(BIN)/mypy
 
+# A test that knows several ways to run a server runs in one of them, the tests by turns.
 pytest: $(VENV)/.installed-for-tests browser nginx node
-	$(PYTEST)
+	$(PYTEST) --one-way
 
 # The tests above run gws's sources.
 compiled: $(VENV)/.installed-for-tests
 	@if $(BIN)/python -c "import gws; exit(not gws.is_compiled)"; \
-	then GWS_PURE_PYTHON= $(PYTEST) $(COMPILED_TESTS); \
+	then GWS_PURE_PYTHON= $(PYTEST) --one-way $(COMPILED_TESTS); \
 	else echo "The compiled modules are not tested: to build them takes a C compiler and Python's headers."; fi
+
+# All tests in each way that they know, half as long again.
+every-way: $(VENV)/.installed-for-tests browser nginx node
+	$(PYTEST)
+	GWS_PURE_PYTHON= $(PYTEST) $(COMPILED_TESTS)
 
 # The samples of README.md and docs, each as it stands, on the oldest Python that gws runs on.
 oldest:

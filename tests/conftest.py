@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import collections
 import itertools
 import secrets
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -15,6 +17,34 @@ from .support.harness import WAYS, Server, unharmed
 from .support.program import end_all
 
 StartServer: TypeAlias = Callable[..., Server]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare what `make test` says and `make every-way` does not."""
+    parser.addoption(
+        "--one-way",
+        action="store_true",
+        help="run each test in one of the ways to run a server that it knows, the tests by turns",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep one way of each test: which one depends on the test's name, so that a failure is seen again."""
+    if not config.getoption("one_way"):
+        return
+    ways: collections.defaultdict[tuple[str, ...], list[pytest.Item]] = collections.defaultdict(list)
+    for item in items:
+        ways[_without_way(item)].append(item)
+    kept = {alike[zlib.crc32("".join(test).encode()) % len(alike)] for test, alike in ways.items()}
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = [item for item in items if item in kept]
+
+
+def _without_way(item: pytest.Item) -> tuple[str, ...]:
+    """Return what a test has in common with itself in another way."""
+    parameters = getattr(item, "callspec", None)
+    shown = parameters.id.split("-") if parameters else []
+    return (item.nodeid.partition("[")[0], *(part for part in shown if part not in WAYS))
 
 
 @pytest.fixture(scope="session", autouse=True)
