@@ -6,36 +6,102 @@ for 1 200. Build each checkout first: `python setup.py build_ext --inplace`; els
 """
 
 import argparse
+import contextlib
+import functools
 import os
 import re
 import shutil
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).parent
-ROWS: dict[str, tuple[int, tuple[str, ...]]] = {
-    "echo, 1 in flight": (1, ()),
-    "echo, 16 in flight": (16, ()),
-    "async def, 1 in flight": (1, ("async",)),
-    "async def, 16 in flight": (16, ("async",)),
-    "teardown function, 1 in flight": (1, ("teardown",)),
-    "teardown function, 16 in flight": (16, ("teardown",)),
-    "teardown function, async def, 16 in flight": (16, ("async", "teardown")),
-}
 FEW, MANY = 200, 1200
 STOP_SECONDS = 120.0
 PAYLOAD = b"x" * 32
 PING = b"\x89\x00"
+MESSAGE = b"\x81" + bytes((0x80 | len(PAYLOAD),)) + bytes(4) + PAYLOAD
+CLOSE = b"\x88\x82" + bytes(4) + b"\x03\xe8"
 HANDSHAKE = (
     b"GET /web_socket HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
 )
+
+
+@dataclass(frozen=True)
+class Row:
+    """A kind of work.
+
+    Args:
+        server: the program in `servers`.
+        arguments: those of the program.
+        work: does so many rounds of it, given what makes a connection.
+        each: messages in a round.
+    """
+
+    server: str
+    arguments: tuple[str, ...]
+    work: Callable[[Callable[[], socket.socket], int], None]
+    each: int
+
+
+def echo(in_flight: int, *arguments: str) -> Row:
+    """Return so many messages at once, and wait for all their echoes, again and again."""
+    echoes = (b"\x81" + bytes((len(PAYLOAD),)) + PAYLOAD) * in_flight
+
+    def work(connect: Callable[[], socket.socket], rounds: int) -> None:
+        with connect() as client:
+            for _ in range(rounds):
+                client.sendall(MESSAGE * in_flight)
+                assert receive(client, len(echoes)) == echoes
+
+    return Row("gws_echo", arguments, work, in_flight)
+
+
+def broadcast(count: int) -> Row:
+    """Return one client's message to everybody, again and again."""
+    said = b"\x81" + bytes((len(PAYLOAD),)) + PAYLOAD
+
+    def work(connect: Callable[[], socket.socket], rounds: int) -> None:
+        with contextlib.ExitStack() as stack:
+            clients = [stack.enter_context(connect()) for _ in range(count)]
+            for _ in range(rounds):
+                clients[0].sendall(MESSAGE)
+                for client in clients:
+                    assert receive(client, len(said)) == said
+
+    return Row("gws_broadcast", (), work, count)
+
+
+def handshakes() -> Row:
+    """Return a connection that is made and closed, again and again."""
+
+    def work(connect: Callable[[], socket.socket], rounds: int) -> None:
+        for _ in range(rounds):
+            with connect() as client:
+                client.sendall(CLOSE)
+                while client.recv(4096):
+                    pass
+
+    return Row("gws_echo", (), work, 1)
+
+
+ROWS = {
+    "echo, 1 in flight": echo(1),
+    "echo, 16 in flight": echo(16),
+    "async def, 1 in flight": echo(1, "async"),
+    "async def, 16 in flight": echo(16, "async"),
+    "teardown function, 1 in flight": echo(1, "teardown"),
+    "teardown function, 16 in flight": echo(16, "teardown"),
+    "teardown function, async def, 16 in flight": echo(16, "async", "teardown"),
+    "broadcast to 50, each delivery": broadcast(50),
+    "handshake and close": handshakes(),
+}
 
 
 def main() -> int:
@@ -46,28 +112,34 @@ def main() -> int:
     if shutil.which("valgrind") is None:
         print("valgrind is not installed: apt-get install valgrind")
         return 1
-    for name, (in_flight, arguments) in ROWS.items():
+    for name, row in ROWS.items():
         if re.search(options.rows, name):
-            found = [per_message(folder.resolve(), in_flight, arguments) for folder in options.folders]
+            found = [per_message(folder.resolve(), row) for folder in options.folders]
             ratio = f"  {(found[-1] / found[0] - 1) * 100:+.1f} %" if len(found) > 1 else ""
             print(f"{name:<45}" + "".join(f"{count:>10,.0f}" for count in found) + ratio, flush=True)
     return 0
 
 
-def per_message(folder: Path, in_flight: int, arguments: Sequence[str]) -> float:
+def per_message(folder: Path, row: Row) -> float:
     """Return the instructions that one message more costs."""
-    few, many = (count(folder, in_flight, arguments, rounds) for rounds in (FEW, MANY))
-    return (many - few) / (MANY - FEW) / in_flight
+    few, many = (count(folder, row, rounds) for rounds in (FEW, MANY))
+    return (many - few) / (MANY - FEW) / row.each
 
 
-def count(folder: Path, in_flight: int, arguments: Sequence[str], rounds: int) -> int:
+def count(folder: Path, row: Row, rounds: int) -> int:
     """Return the instructions of a server from its start to its end, with so many rounds of messages."""
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch) / "callgrind.out"
         server = subprocess.Popen(
             [
                 *("valgrind", "--tool=callgrind", "--quiet", f"--callgrind-out-file={out}"),
-                *(sys.executable, str(HERE / "servers" / "gws_echo.py"), "127.0.0.1", "0", *arguments),
+                *(
+                    sys.executable,
+                    str(HERE / "servers" / f"{row.server}.py"),
+                    "127.0.0.1",
+                    "0",
+                    *row.arguments,
+                ),
             ],
             cwd=scratch,
             # Without the seed of hashes, dicts and sets would differ from run to run.
@@ -76,8 +148,7 @@ def count(folder: Path, in_flight: int, arguments: Sequence[str], rounds: int) -
             text=True,
         )
         try:
-            with connect(server) as client:
-                talk(client, in_flight, rounds)
+            row.work(functools.partial(connect, find_port(server)), rounds)
             server.send_signal(signal.SIGTERM)
             server.wait(STOP_SECONDS)
         finally:
@@ -88,16 +159,18 @@ def count(folder: Path, in_flight: int, arguments: Sequence[str], rounds: int) -
         return int(found[1])
 
 
-def connect(server: subprocess.Popen[str]) -> socket.socket:
-    """Return an open WebSocket, once the server has said where it listens."""
+def find_port(server: subprocess.Popen[str]) -> int:
+    """Return where the server listens, once it has said so."""
     assert server.stderr is not None
     for line in server.stderr:
-        found = re.search(r"gws listens on http://127\.0\.0\.1:(\d+)", line)
-        if found:
-            break
-    else:
-        raise RuntimeError("the server did not start")
-    client = socket.create_connection(("127.0.0.1", int(found[1])), timeout=STOP_SECONDS)
+        if found := re.search(r"gws listens on http://127\.0\.0\.1:(\d+)", line):
+            return int(found[1])
+    raise RuntimeError("the server did not start")
+
+
+def connect(port: int) -> socket.socket:
+    """Return an open WebSocket."""
+    client = socket.create_connection(("127.0.0.1", port), timeout=STOP_SECONDS)
     client.sendall(HANDSHAKE)
     answer = b""
     while not answer.endswith(b"\r\n\r\n"):
@@ -106,18 +179,12 @@ def connect(server: subprocess.Popen[str]) -> socket.socket:
     return client
 
 
-def talk(client: socket.socket, in_flight: int, rounds: int) -> None:
-    """Send so many messages at once, and wait for all their echoes, again and again."""
-    mask = struct.pack("!I", 0)
-    batch = (b"\x81" + bytes((0x80 | len(PAYLOAD),)) + mask + PAYLOAD) * in_flight
-    echoes = (b"\x81" + bytes((len(PAYLOAD),)) + PAYLOAD) * in_flight
-    for _ in range(rounds):
-        client.sendall(batch)
-        received = b""
-        while len(received) < len(echoes):
-            # Under valgrind it takes longer than the keepalive waits.
-            received = (received + client.recv(65536)).replace(PING, b"")
-        assert received == echoes
+def receive(client: socket.socket, size: int) -> bytes:
+    """Return so many bytes that are no ping: under valgrind it takes longer than the keepalive waits."""
+    received = b""
+    while len(received) < size:
+        received = (received + client.recv(65536)).replace(PING, b"")
+    return received
 
 
 if __name__ == "__main__":
