@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from flask import Request
 from werkzeug.datastructures import Headers, ImmutableMultiDict
@@ -25,7 +25,10 @@ from ..errors import TooManyRoomsError
 from ..metrics import counters
 from ..protocol.encoding import Sendable
 from ..protocol.frames import check_close
+from .query_arguments import QueryArgument
 from .query_params import QueryParams
+
+_NO_ARGUMENTS: Final[Mapping[QueryArgument, Any]] = {}
 
 
 class WebSocketConnector:
@@ -33,6 +36,7 @@ class WebSocketConnector:
 
     Attributes:
         path_params: the variables of the URL rule.
+        arguments: the values of the query parameters that its handlers ask for by name.
         subprotocol: what client and endpoint have agreed to speak (RFC 6455 §1.9), or None.
     """
 
@@ -47,6 +51,7 @@ class WebSocketConnector:
         "_request",
         "_rooms",
         "_state",
+        "arguments",
         "path_params",
         "subprotocol",
     )
@@ -71,6 +76,7 @@ class WebSocketConnector:
         self._max_rooms = max_rooms
         self._query_params: QueryParams | None = None
         self._state: dict[str, Any] | None = None
+        self.arguments: Mapping[QueryArgument, Any] = _NO_ARGUMENTS
         self._rooms: set[str] | None = None
         """Those that it has joined; most connections never do."""
 

@@ -59,7 +59,8 @@ class Conversation:
         path_params: the variables of the URL rule.
 
     Raises:
-        HandshakeRefusedError: the request is no handshake, or comes from a page that may not connect.
+        HandshakeRefusedError: the request is no handshake, comes from a page that may not connect, or lacks a query
+            parameter.
     """
 
     __slots__ = (
@@ -105,6 +106,9 @@ class Conversation:
             self._accept,
             settings.max_rooms,
         )
+        arguments = [argument for handler in handlers.values() for argument in handler.arguments]
+        if arguments:
+            self._ws.arguments = {argument: argument.read(self._ws.query_params) for argument in arguments}
         self._opening: Opening | None = Opening(
             endpoint,
             upgrade,

@@ -109,7 +109,7 @@ UNKNOWN: list[tuple[Function, str]] = [
     (lambda message: None, "message"),
     (lambda websocket: None, "websocket"),
     (lambda a, b: None, "a"),
-    (lambda ws, msg, query_params: None, "query_params"),
+    (lambda ws, msg, query: None, "query"),
     (lambda ws, *, room: None, "room"),
     (lambda ws, self, /: None, "self"),
     (lambda ws_: None, "ws_"),
@@ -124,9 +124,28 @@ def test_an_unknown_parameter_is_a_type_error_that_lists_the_known_ones(
     with pytest.raises(TypeError) as caught:
         bind(function, DEPENDENCIES, ("number",))
     assert f"asks for {name!r}" in str(caught.value)
-    assert str(caught.value).endswith(
-        "known parameters are ws, msg, global_dependencies, router_dependencies, number"
+    assert (
+        "known parameters are ws, msg, query_params, global_dependencies, router_dependencies, number; "
+        in str(caught.value)
     )
+    assert str(caught.value).endswith(f"a query parameter has an annotation, such as {name}: str")
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("message", "msg"), ("mgs", "msg"), ("websocket", "ws"), ("seats", "seat"), ("wss", "ws")],
+)
+def test_what_was_meant_is_said(name: str, meant: str) -> None:
+    with pytest.raises(TypeError, match=rf"asks for '{name}' \(did you mean '{meant}'\?\); known"):
+        bind(eval(f"lambda {name}: None"), DEPENDENCIES, ("seat",))
+
+
+def test_what_is_nearly_always_the_message_is_no_query_parameter() -> None:
+    def handler(ws: object, message: str) -> None:
+        pass
+
+    with pytest.raises(TypeError, match="did you mean 'msg'"):
+        bind(handler, DEPENDENCIES, ())
 
 
 @pytest.mark.parametrize("name", ["ws", "msg", "global_dependencies"])
@@ -136,7 +155,7 @@ def test_a_variable_of_the_url_with_the_name_of_another_parameter_is_a_type_erro
 
 
 def test_an_unknown_parameter_of_an_async_handler_is_the_same() -> None:
-    async def handler(ws: object, who: object) -> None:
+    async def handler(ws: object, who) -> None:  # type: ignore[no-untyped-def]
         pass
 
     with pytest.raises(TypeError, match="handler 'handler' asks for 'who'"):
@@ -245,10 +264,11 @@ def test_callable_objects_are_handlers() -> None:
 
 
 def test_partial_functions_are_handlers() -> None:
-    def handler(prefix: str, msg: str, suffix: str = "") -> str:
-        return prefix + msg + suffix
+    def handler(prefix: str, msg: str, suffix="") -> str:  # type: ignore[no-untyped-def]
+        return f"{prefix}{msg}{suffix}"
 
     assert call(functools.partial(handler, "> ")) == "> hello"
+    # What a partial gives, a client cannot, though it has an annotation.
     assert call(functools.partial(handler, prefix="> ")) == "> hello"
     assert call(functools.partial(handler, "> ", suffix="!")) == "> hello!"
     assert call(functools.partial(handler, "> ", msg="fixed")) == "> hello"
