@@ -18,7 +18,7 @@ HOT := $(wildcard gws/*/*.pxd)
 HOT := $(HOT) $(HOT:.pxd=.py)
 COMPILED_TESTS := tests/test_compiled.py tests/connection \
 	$(filter-out %/test_handshake.py %/test_origins.py,$(wildcard tests/protocol/test_*.py)) \
-	$(patsubst %,tests/conversation/test_%.py,async_batches configuration handler_errors returns)
+	$(patsubst %,tests/conversation/test_%.py,async_batches configuration generators handler_errors receive_loop returns)
 
 # What opens no socket.
 QUICK_TESTS := tests/test_layers.py tests/test_metrics.py tests/test_settings.py tests/test_privates.py tests/protocol tests/hub \

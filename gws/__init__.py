@@ -12,11 +12,13 @@ if TYPE_CHECKING:
     from . import metrics as metrics
     from . import settings as settings
     from .application.flask_app import App, jsonify
+    from .application.receive_loop import websocket
     from .application.websocket import WebSocket
     from .cluster.publisher import Publisher
     from .conversation.connector import WebSocketConnector
     from .conversation.query_params import QueryParams
-    from .errors import BackplaneError
+    from .conversation.sockets import AsyncSocket, Socket
+    from .errors import BackplaneError, WebSocketDisconnect
     from .protocol.deflate import Compression
     from .servers.serve import serve
     from .testing.server import Server
@@ -25,29 +27,37 @@ __version__ = "0.1.0"
 
 __all__ = [
     "App",
+    "AsyncSocket",
     "BackplaneError",
     "Compression",
     "Publisher",
     "QueryParams",
     "Server",
+    "Socket",
     "WebSocket",
     "WebSocketConnector",
+    "WebSocketDisconnect",
     "is_compiled",
     "jsonify",
     "serve",
+    "websocket",
 ]
 
 _HOMES = {
     "App": "application.flask_app",
+    "AsyncSocket": "conversation.sockets",
     "BackplaneError": "errors",
     "Compression": "protocol.deflate",
     "Publisher": "cluster.publisher",
     "QueryParams": "conversation.query_params",
     "Server": "testing.server",
+    "Socket": "conversation.sockets",
     "WebSocket": "application.websocket",
     "WebSocketConnector": "conversation.connector",
+    "WebSocketDisconnect": "errors",
     "jsonify": "application.flask_app",
     "serve": "servers.serve",
+    "websocket": "application.receive_loop",
 }
 """Where each name lives. It is imported when it is first asked for (PEP 562): a `Publisher` needs neither gevent nor
 Flask."""

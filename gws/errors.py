@@ -78,6 +78,39 @@ class HandlerError(GwsError):
     """A handler returned what cannot be sent: like any error in a handler, it closes with 1011."""
 
 
+class BadMessageError(GwsError):
+    """A client's message that its handler cannot use; where nobody catches it, the connection closes with `code`.
+
+    The message is sent as the reason of the Close frame, so it stays under 123 bytes and never quotes input.
+    """
+
+    code = 1007
+
+
+class NotJSONError(BadMessageError, ValueError):
+    """`ws.receive_json` has received what is no JSON."""
+
+
+class WrongMessageTypeError(BadMessageError, TypeError):
+    """`ws.receive_text` has received binary, or `ws.receive_bytes` text (RFC 6455 §7.4.1); a TypeError as Robyn's."""
+
+    code = 1003
+
+
+class WebSocketDisconnect(GwsError):  # noqa: N818 - Robyn's name, and Starlette's
+    """The connection has ended: raised where a receive loop receives or sends; a handler may let it pass.
+
+    Args:
+        code: the close code (RFC 6455 §7.4.1); 1006 when the connection was lost.
+        reason: what came with it.
+    """
+
+    def __init__(self, code: int = 1000, reason: str = "") -> None:
+        super().__init__(code, reason)
+        self.code = code
+        self.reason = reason
+
+
 class TooManyRoomsError(GwsError):
     """A connection joins more rooms than `max_rooms`; a handler that lets it pass closes its connection with 1011."""
 

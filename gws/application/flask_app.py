@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import flask
+
+from .receive_loop import ReceiveLoop, websocket
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from ..servers.serve_options import ServeOptions
+    from ..settings import SettingArguments
 
 
 class App(flask.Flask):
@@ -28,6 +32,17 @@ class App(flask.Flask):
             options.setdefault("instance_path", os.path.join(folder, "instance"))
             name = os.path.splitext(os.path.basename(name))[0]
         super().__init__(name, **options)
+
+    def websocket(
+        self,
+        endpoint: str,
+        *,
+        name: str | None = None,
+        backplane: str | None = None,
+        **settings: Unpack[SettingArguments],
+    ) -> Callable[[Callable[..., Any]], ReceiveLoop]:
+        """Make a handler that receives its messages itself of the decorated function; `gws.websocket` says more."""
+        return websocket(self, endpoint, name=name, backplane=backplane, **settings)
 
     def start(self, host: str = "127.0.0.1", port: int = 8080, **options: Unpack[ServeOptions]) -> None:
         """Serve until SIGTERM or Ctrl-C; `gws.serve` says what the options are."""

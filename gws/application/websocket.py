@@ -1,4 +1,7 @@
-"""`WebSocket`, Robyn's class: an endpoint of a Flask application, its handlers and what they may ask for."""
+"""`WebSocket`, Robyn's class: an endpoint of a Flask application, its handlers and what they may ask for.
+
+Longer than other modules: users read its docstrings.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ from ..cluster import names
 from ..cluster.cluster import Cluster
 from ..cluster.endpoint import Endpoint
 from ..cluster.process import Phase, process
+from ..conversation.connector import WebSocketConnector
 from ..conversation.conversation import Conversation
 from ..conversation.handlers import Handler, bind
 from ..errors import ConnectRefusedError, HandshakeRefusedError
@@ -62,6 +66,8 @@ class WebSocket:
     """
 
     _global_dependencies: ClassVar[dict[str, object]] = {}
+    _connector: type[WebSocketConnector] = WebSocketConnector
+    """What handlers get as `ws`."""
 
     def __init__(
         self,
@@ -131,12 +137,16 @@ class WebSocket:
             raise ValueError(f"there is no event {event!r}; events are {', '.join(EVENTS)}")
 
         def register(function: Function) -> Function:
-            if self._variables is not None:
-                self._bind(event, function, self._variables)
-            self._functions[event] = function
+            self._register_handler(event, function)
             return function
 
         return register
+
+    def _register_handler(self, event: str, function: Callable[..., object]) -> None:
+        """Have the function called for an event; at once, or where the blueprint is registered."""
+        if self._variables is not None:
+            self._bind(event, function, self._variables)
+        self._functions[event] = function
 
     def inject(self, **dependencies: object) -> None:
         """Give this endpoint's handlers something, as `router_dependencies`; at any time."""
@@ -253,11 +263,15 @@ class WebSocket:
         self._variables = variables
 
     def _bind(self, event: str, function: Callable[..., object], variables: Collection[str]) -> None:
-        dependencies = {
+        self.handlers[event] = bind(function, self._dependencies, variables)
+
+    @property
+    def _dependencies(self) -> dict[str, object]:
+        """What handlers may ask for by name."""
+        return {
             "global_dependencies": self._global_dependencies,
             "router_dependencies": self._router_dependencies,
         }
-        self.handlers[event] = bind(function, dependencies, variables)
 
     def _belong_to(self, app: Flask) -> None:
         from_config(app.config, self._endpoint.settings)
@@ -273,7 +287,7 @@ class WebSocket:
             # Before anybody is connected, so that nothing is missed.
             self._cluster()
             conversation = Conversation(
-                self._endpoint, self.handlers, self._current_settings(), upgrade, path_params
+                self._endpoint, self.handlers, self._current_settings(), upgrade, path_params, self._connector
             )
             conversation.begin()
         except HandshakeRefusedError as refusal:

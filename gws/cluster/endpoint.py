@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..protocol.encoding import encode
+from ..protocol.frames import encode_text
 from ..settings import SettingArguments, from_final_config
 
 
@@ -77,3 +78,7 @@ class Endpoint:
             TypeError: it is nothing that can be sent.
         """
         return encode(value, self._dumps)
+
+    def encode_json(self, value: object) -> bytes:
+        """Return a value as one text frame of JSON, by the application's JSON provider."""
+        return encode_text(self._dumps(value))

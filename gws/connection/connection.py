@@ -148,10 +148,10 @@ class Connection(Transport):
         """Whether its connect handler runs: only that sends to it."""
         return not self.is_reachable and self.ending is None
 
-    def rest_in(self, greenlet: Any) -> None:
-        """Have a greenlet, which has not begun, begin with the first message or the end."""
+    def rest_in(self, greenlet: Any, at_once: bool = False) -> None:
+        """Have a greenlet, which has not begun, begin with the first message or the end, or as soon as the hub can."""
         self.inbox.rest_in(greenlet)
-        if self.inbox.messages or self.ending is not None:
+        if at_once or self.inbox.messages or self.ending is not None:
             self.io.loop.run_callback(self.inbox.wake)
 
     # Messages in
@@ -171,6 +171,15 @@ class Connection(Transport):
             if self._reader is not None:
                 self._reader.space = MAX_INBOX_SIZE
             inbox.wait()
+        return inbox.take()
+
+    def poll(self) -> list[Message]:
+        """Return the next messages, if there are any yet; whoever waits for them is told by `inbox.notify`."""
+        inbox = self.inbox
+        if not inbox.messages and self._paused:
+            self._read_on()
+        if not inbox.messages and self._reader is not None:
+            self._reader.space = MAX_INBOX_SIZE
         return inbox.take()
 
     def _receive_data(self, data: bytes | memoryview) -> None:

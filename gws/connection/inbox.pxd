@@ -8,11 +8,12 @@ cdef class Inbox:
     cdef public list messages
     cdef public object greenlet
     cdef HubIO _io
-    cdef bint _is_waiting
+    cdef object _waiting
     cdef bint _has_turn
     cdef double _turn_ends
 
     cpdef list take(self)
+    cpdef notify(self, waker)
     cpdef wait(self)
     cpdef wake(self)
     @cython.locals(now=double)

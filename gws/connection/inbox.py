@@ -1,14 +1,14 @@
 """What has come on one connection and waits for its handlers, and the turns of the greenlet that runs them.
 
 The greenlet is switched to by nobody but its connection: by `wake` when it waits for messages, by `take_turn` when it
-waits for its turn.
+waits for its turn. While a coroutine receives, its waker takes the greenlet's place.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from time import monotonic
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import gevent
 
@@ -26,6 +26,13 @@ MAX_INBOX_MESSAGES: Final = MAX_INBOX_SIZE // LEAST_SIZE
 """How many these may be if they are short, and not weighed."""
 
 
+class Waker(Protocol):
+    """What is told that something has come, or that the connection ends."""
+
+    def switch(self) -> object:
+        """Take note; called in the hub, and named as what greenlets have."""
+
+
 class Inbox:
     """Messages in the order in which they came, and the greenlet that takes them.
 
@@ -37,14 +44,14 @@ class Inbox:
         greenlet: the connection's own; None until there is one.
     """
 
-    __slots__ = ("_has_turn", "_io", "_is_waiting", "_turn_ends", "greenlet", "messages")
+    __slots__ = ("_has_turn", "_io", "_turn_ends", "_waiting", "greenlet", "messages")
 
     def __init__(self, io: HubIO) -> None:
         self.messages: list[Message] = []
         self.greenlet: Any = None
         self._io = io
-        self._is_waiting = False
-        """Whether the greenlet waits for messages or the end, and may be switched to."""
+        self._waiting: Any = None
+        """Who waits for messages or the end, and is to be switched to: the greenlet, or what `notify` was given."""
         self._has_turn = True
         """Whether it does not wait for its turn."""
         self._turn_ends = 0.0
@@ -52,12 +59,17 @@ class Inbox:
     def adopt(self) -> None:
         """Make the calling greenlet the connection's own."""
         self.greenlet = gevent.getcurrent()
-        self._is_waiting = False
+        self._waiting = None
 
     def rest_in(self, greenlet: Any) -> None:
         """Have a greenlet, which has not begun and calls `adopt`, wait for the first message or the end."""
-        self.greenlet = greenlet
-        self._is_waiting = True
+        self.greenlet = self._waiting = greenlet
+
+    def notify(self, waker: Waker | None) -> Waker | None:
+        """Have somebody told of every change, as long as nobody else waits; return who was told before."""
+        before: Waker | None = self._waiting
+        self._waiting = waker
+        return before
 
     def take(self) -> list[Message]:
         """Return the next messages, a batch at most."""
@@ -75,16 +87,16 @@ class Inbox:
 
     def wait(self) -> None:
         """Wait until something has changed. Whoever else switches here only makes the caller look again."""
-        self._is_waiting = True
+        before = self.notify(self.greenlet)
         try:
             self._io.switch_to_hub()
         finally:
-            self._is_waiting = False
+            self._waiting = before
 
     def wake(self) -> None:
-        """Switch to the greenlet, if it waits for a change. In the hub only."""
-        if self._is_waiting:
-            self.greenlet.switch()
+        """Switch to whoever waits for a change. In the hub only."""
+        if self._waiting is not None:
+            self._waiting.switch()
 
     def next_look(self, handled: int) -> int:
         """After how many messages of a turn to look at the clock again; 0 when the turn is over.

@@ -320,6 +320,26 @@ class WebSocketConnector:
                     await asyncio.sleep(1e-6)
 
 
+def connection_of(ws: WebSocketConnector) -> Connection:
+    """Return what it is the face of."""
+    return ws._connection
+
+
+def queue_value(ws: WebSocketConnector, value: Any) -> bool:
+    """Queue what a handler yields, unless it is None; False when the connection takes no more.
+
+    Raises:
+        TypeError: it is nothing that can be sent.
+    """
+    return value is None or ws._connection.queue(ws._endpoint.encode(value))
+
+
+def is_behind(ws: WebSocketConnector) -> bool:
+    """Return whether to wait for the client; the 101 is sent first, if it has not been."""
+    ws._accept_if_full()
+    return ws._connection.outbox.size > HIGH_WATER
+
+
 def leave_rooms(ws: WebSocketConnector) -> None:
     """Take a connection that is over out of its rooms. In the hub."""
     rooms, ws._rooms = ws._rooms, None

@@ -11,7 +11,7 @@ import contextvars
 import functools
 import logging
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import gevent
 from flask import (
@@ -31,8 +31,10 @@ from ..connection.compressed import CompressedConnection
 from ..connection.connection import Connection
 from ..connection.states import FAILED, LOST, OURS
 from ..connection.transport import HIGH_WATER
+from ..errors import BadMessageError
+from ..metrics import counters
 from ..printable import printable
-from ..protocol.frames import ABNORMAL, GOING_AWAY, INTERNAL_ERROR, encode_text
+from ..protocol.frames import ABNORMAL, GOING_AWAY, INTERNAL_ERROR, NORMAL, encode_text
 from ..protocol.messages import Message
 from ..servers.shutdown import shutdown
 from ..servers.upgrade import Upgrade
@@ -40,9 +42,12 @@ from ..settings import Settings
 from .connector import WebSocketConnector, leave_rooms
 from .handlers import Handler
 from .opening import Opening, check_handshake
-from .results import encode_result, fail, send_result
+from .results import encode_result, fail, is_disconnect, send_result
 
 logger = logging.getLogger("gws.conversation")
+
+RECEIVE: Final = "receive"
+"""The event of a handler that receives its messages itself."""
 
 Pushed: TypeAlias = Collection[tuple[contextvars.ContextVar[Any], Any]]
 """Context variables and their values."""
@@ -57,6 +62,7 @@ class Conversation:
         settings: limits and deadlines.
         upgrade: the way to the socket.
         path_params: the variables of the URL rule.
+        connector: the class of `ws`.
 
     Raises:
         HandshakeRefusedError: the request is no handshake, comes from a page that may not connect, or lacks a query
@@ -84,6 +90,7 @@ class Conversation:
         settings: Settings,
         upgrade: Upgrade,
         path_params: Mapping[str, Any],
+        connector: type[WebSocketConnector] = WebSocketConnector,
     ) -> None:
         accepted = check_handshake(settings, upgrade)
         self._endpoint = endpoint
@@ -97,7 +104,7 @@ class Conversation:
             if accepted.agreement
             else Connection(settings, self._leave)
         )
-        self._ws = WebSocketConnector(
+        self._ws = connector(
             endpoint,
             self._connection,
             self._context.request,
@@ -158,7 +165,11 @@ class Conversation:
                 if not self._tears_down:
                     self._globals = vars(app_ctx.g)
                 try:
-                    self._handle_messages()
+                    loop = self._handlers.get(RECEIVE)
+                    if loop is None:
+                        self._handle_messages()
+                    elif self._connected:
+                        self._run_loop(loop)
                 finally:
                     self._handle_close()
         finally:
@@ -168,8 +179,11 @@ class Conversation:
                 shutdown.leave(self._connection)
 
     def begin_in(self, greenlet: Any) -> None:
-        """Have a greenlet, which has not begun and calls `run`, begin with the first message or the end."""
-        self._connection.rest_in(greenlet)
+        """Have a greenlet, which has not begun and calls `run`, begin with the first message or the end.
+
+        One that receives its messages itself begins as soon as the hub can.
+        """
+        self._connection.rest_in(greenlet, at_once=RECEIVE in self._handlers)
 
     @property
     def close_code(self) -> int:
@@ -229,6 +243,17 @@ class Conversation:
             if handler is not None:
                 goes_on = self._handle(handler, batch)
 
+    def _run_loop(self, handler: Handler) -> None:
+        """Run a handler that receives its messages itself; its return closes the connection."""
+        try:
+            self._call(handler, "")
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt):
+                raise
+            self._end_after("receive", error)
+        else:
+            self._connection.close(NORMAL, "")
+
     def _handle_close(self) -> None:
         if self._connection.ending is None:
             # Something came through that no handler should raise.
@@ -287,6 +312,11 @@ class Conversation:
         self._globals.clear()
         if isinstance(error, gevent.GreenletExit):
             self._connection.close(GOING_AWAY, "going away")
+        elif isinstance(error, BadMessageError):
+            counters["messages_refused"] += 1
+            self._connection.fail(error.code, str(error))
+        elif is_disconnect(error):
+            self._connection.close(NORMAL, "")
         else:
             fail(self._app, self._endpoint, self._connection, event, error)
 

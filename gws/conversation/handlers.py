@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 from ..protocol.messages import Message
+from .generators import sending
 from .query_arguments import QueryArgument
 
 
@@ -60,13 +61,13 @@ def bind(
     arguments = _query_arguments(function, parameters.values(), known)
     known |= {name: f"ws.arguments[arguments[{name!r}]]" for name in arguments}
     expressions = _expressions(function, parameters.values(), known)
-    is_async = _is_async(function)
+    is_async = makes_coroutines(function)
     if expressions == ["ws", "msg"]:
-        return Handler(function, is_async)
+        return Handler(sending(function), is_async)
     # Generated, as dataclasses are: no names are looked up and no arguments are packed at a message.
     names = {**dependencies, "function": function, "parameters": parameters, "arguments": arguments}
     call = eval(f"lambda ws, msg: function({', '.join(expressions)})", names)
-    return Handler(call, is_async, tuple(arguments.values()))
+    return Handler(sending(function, call), is_async, tuple(arguments.values()))
 
 
 _MEANT: Final = {"message": "msg", "mgs": "msg", "websocket": "ws", "socket": "ws"}
@@ -155,6 +156,8 @@ def _without_partial(function: Callable[..., object]) -> Callable[..., object]:
     return function
 
 
-def _is_async(function: Callable[..., object]) -> bool:
+def makes_coroutines(function: Callable[..., object]) -> bool:
+    """Return whether a call is to be awaited, also that of a partial or of an object with an async `__call__`."""
     function = _without_partial(function)
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
+    functions = (function, type(function).__call__)
+    return any(inspect.iscoroutinefunction(f) or inspect.isasyncgenfunction(f) for f in functions)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import builtins
 import inspect
+from typing import Any
 
 from flask import Flask, got_request_exception
 
@@ -11,9 +13,12 @@ from ..cluster.endpoint import Endpoint
 from ..connection.backpressure import drain
 from ..connection.connection import Connection
 from ..connection.transport import HIGH_WATER
-from ..errors import HandlerError
+from ..errors import HandlerError, WebSocketDisconnect
 from ..protocol.encoding import encode
 from ..protocol.frames import INTERNAL_ERROR, encode_text
+
+_ExceptionGroup: Any = getattr(builtins, "BaseExceptionGroup", ())
+"""Python 3.10 has none."""
 
 
 def encode_result(result: object, app: Flask) -> bytes:
@@ -64,3 +69,10 @@ def fail(app: Flask, endpoint: Endpoint, connection: Connection, event: str, err
         got_request_exception.send(app, _async_wrapper=app.ensure_sync, exception=error)
     except Exception:
         app.logger.exception("a receiver of got_request_exception failed")
+
+
+def is_disconnect(error: BaseException) -> bool:
+    """Return whether a handler has let a `WebSocketDisconnect` pass, or a group of nothing else, as of a TaskGroup."""
+    if isinstance(error, _ExceptionGroup):
+        return all(map(is_disconnect, error.exceptions))
+    return isinstance(error, WebSocketDisconnect)

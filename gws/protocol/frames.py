@@ -32,6 +32,7 @@ class Close(NamedTuple):
     reason: str
 
 
+NORMAL: Final = 1000
 GOING_AWAY: Final = 1001
 POLICY_VIOLATION: Final = 1008
 INTERNAL_ERROR: Final = 1011
