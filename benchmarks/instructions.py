@@ -24,6 +24,7 @@ HERE = Path(__file__).parent
 FEW, MANY = 200, 1200
 STOP_SECONDS = 120.0
 PAYLOAD = b"x" * 32
+SAY = b'{"type":"Say","room":"the cave","text":"a message that is as long as most of a chat"}'
 PING = b"\x89\x00"
 MESSAGE = b"\x81" + bytes((0x80 | len(PAYLOAD),)) + bytes(4) + PAYLOAD
 CLOSE = b"\x88\x82" + bytes(4) + b"\x03\xe8"
@@ -50,14 +51,15 @@ class Row:
     each: int
 
 
-def echo(in_flight: int, *arguments: str) -> Row:
+def echo(in_flight: int, *arguments: str, payload: bytes = PAYLOAD) -> Row:
     """Return so many messages at once, and wait for all their echoes, again and again."""
-    echoes = (b"\x81" + bytes((len(PAYLOAD),)) + PAYLOAD) * in_flight
+    echoes = (b"\x81" + bytes((len(payload),)) + payload) * in_flight
+    message = b"\x81" + bytes((0x80 | len(payload),)) + bytes(4) + payload
 
     def work(connect: Callable[[], socket.socket], rounds: int) -> None:
         with connect() as client:
             for _ in range(rounds):
-                client.sendall(MESSAGE * in_flight)
+                client.sendall(message * in_flight)
                 assert receive(client, len(echoes)) == echoes
 
     return Row("gws_echo", arguments, work, in_flight)
@@ -99,6 +101,12 @@ ROWS = {
     "teardown function, 1 in flight": echo(1, "teardown"),
     "teardown function, 16 in flight": echo(16, "teardown"),
     "teardown function, async def, 16 in flight": echo(16, "async", "teardown"),
+    "receive loop, 1 in flight": echo(1, "loop"),
+    "receive loop, 16 in flight": echo(16, "loop"),
+    "receive loop, async def, 1 in flight": echo(1, "loop", "async"),
+    "receive loop, async def, 16 in flight": echo(16, "loop", "async"),
+    "json.loads and dumps, 16 in flight": echo(16, "loads", payload=SAY),
+    "typed message, 16 in flight": echo(16, "typed", payload=SAY),
     "broadcast to 50, each delivery": broadcast(50),
     "handshake and close": handshakes(),
 }

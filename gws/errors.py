@@ -74,6 +74,10 @@ class HandshakeRefusedError(GwsError):
         self.headers = headers or {}
 
 
+class UnsendableError(GwsError, TypeError):
+    """A message of the application's is of a type that cannot be sent."""
+
+
 class HandlerError(GwsError):
     """A handler returned what cannot be sent: like any error in a handler, it closes with 1011."""
 
@@ -89,6 +93,18 @@ class BadMessageError(GwsError):
 
 class NotJSONError(BadMessageError, ValueError):
     """`ws.receive_json` has received what is no JSON."""
+
+
+class InvalidMessageError(BadMessageError, ValueError):
+    """A message that does not fit the type that its handler asks for.
+
+    Args:
+        detail: what was expected, and where; for the client, and not for a log, since it may quote a name.
+    """
+
+    def __init__(self, detail: str) -> None:
+        super().__init__("invalid message")
+        self.detail = detail
 
 
 class WrongMessageTypeError(BadMessageError, TypeError):

@@ -8,7 +8,7 @@ import functools
 import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, TypedDict
+from typing import Any, Final, Literal, TypedDict
 
 from .errors import ConfigurationError
 from .protocol.deflate import Compression
@@ -54,6 +54,8 @@ class Settings:
             are programs that never heard of it, so they are let in.
         compression: True, or a `Compression`, to agree to permessage-deflate (RFC 7692). Off, since it takes several
             times the CPU and the memory of a connection without, and short messages gain little.
+        invalid_messages: what a message of a typed handler that does not fit its type does: "answer", so that whoever
+            writes the client sees why, or "close" the connection with 1007.
     """
 
     max_head_size: int = 32 * 1024
@@ -68,6 +70,7 @@ class Settings:
     subprotocols: Sequence[str] = ()
     require_subprotocol: bool = False
     compression: Compression | None = None
+    invalid_messages: Literal["answer", "close"] = "answer"
 
     def __post_init__(self) -> None:
         """Refuse what could not work, while the application is being set up.
@@ -101,6 +104,8 @@ class Settings:
                 float(value)
             except OverflowError:
                 raise ValueError(f"{name} is a number of seconds that a clock can count") from None
+        if self.invalid_messages not in ("answer", "close"):
+            raise ValueError(f'invalid_messages is "answer" or "close", not {self.invalid_messages!r}')
         if not isinstance(self.require_subprotocol, bool):
             raise TypeError(f"require_subprotocol is True or False, not {self.require_subprotocol!r}")
 
@@ -119,6 +124,7 @@ class SettingArguments(TypedDict, total=False):
     subprotocols: Sequence[str]
     require_subprotocol: bool
     compression: Compression | bool | None
+    invalid_messages: Literal["answer", "close"]
 
 
 _NAMES: Final = tuple(field.name for field in dataclasses.fields(Settings))
@@ -174,15 +180,16 @@ def check_arguments(arguments: Mapping[str, Any]) -> None:
                 f"{name} is of the whole server, not of one WebSocket: set app.config['GWS_{name.upper()}']"
             )
         if name not in _NAMES:
-            raise TypeError(f"a WebSocket has no setting {name!r}{_nearest(name, _NAMES)}")
+            raise TypeError(f"a WebSocket has no setting {name!r}{nearest(name, _NAMES)}")
     from_config({}, arguments)
 
 
 @functools.lru_cache(maxsize=64)
 def _warn_of_key(key: str) -> None:
-    logger.warning("app.config[%r] is no setting of gws%s", key, _nearest(key, (*_KEYS, *_OTHER_KEYS)))
+    logger.warning("app.config[%r] is no setting of gws%s", key, nearest(key, (*_KEYS, *_OTHER_KEYS)))
 
 
-def _nearest(name: str, known: Iterable[str]) -> str:
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return a question after the known name that was probably meant, for an error message."""
     found = difflib.get_close_matches(name, known, 1)
     return f"; did you mean {found[0]!r}?" if found else ""

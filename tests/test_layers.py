@@ -40,10 +40,13 @@ INSIDE_A_FUNCTION = {
     ("cluster.publisher", "hub.threads"),
     ("cluster.publisher", "redis"),
     ("backplane.embedded.keeper", "ctypes"),
+    ("protocol.typed", "msgspec"),
+    ("protocol.typed", "pydantic"),
     ("servers.gunicorn_start", "gunicorn.arbiter"),
     ("servers.gunicorn_start", "gunicorn.workers.ggevent"),
 }
-"""An application may be made without a server, not everyone has redis and gunicorn, and the keeper stays small."""
+"""An application may be made without a server, not everyone has redis, gunicorn, msgspec and pydantic, and the keeper
+stays small."""
 
 
 class Import(NamedTuple):

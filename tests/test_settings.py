@@ -32,6 +32,7 @@ DEFAULTS: dict[str, Any] = {
     "subprotocols": (),
     "require_subprotocol": False,
     "compression": None,
+    "invalid_messages": "answer",
 }
 NUMBERS = [name for name, default in DEFAULTS.items() if type(default) is int]
 SIZES = [name for name in NUMBERS if name.startswith("max_")]
@@ -41,6 +42,7 @@ OTHERS: dict[str, tuple[Any, Any]] = {
     "allowed_origins": (["https://a.example"], ["https://b.example"]),
     "subprotocols": (["a"], ["b"]),
     "compression": (Compression(level=1), Compression(level=2)),
+    "invalid_messages": ("close", "answer"),
 }
 """Two values of each setting that is no number."""
 
@@ -227,6 +229,11 @@ def test_a_subprotocol_may_be_required_here_and_named_there() -> None:
         from_config({}, arguments), from_config(config, {})
         settings = from_config(config, arguments)
         assert (settings.require_subprotocol, settings.subprotocols) == (True, ["a"])
+
+
+def test_an_invalid_message_is_answered_or_closes() -> None:
+    with pytest.raises(ValueError, match='invalid_messages is "answer" or "close", not 1007'):
+        from_config({}, {"invalid_messages": 1007})
 
 
 def test_compression_is_on_or_off_or_made_to_measure() -> None:

@@ -13,6 +13,7 @@ from .receive_loop import ReceiveLoop, websocket
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from ..protocol.typed import CodecName
     from ..servers.serve_options import ServeOptions
     from ..settings import SettingArguments
 
@@ -39,10 +40,11 @@ class App(flask.Flask):
         *,
         name: str | None = None,
         backplane: str | None = None,
+        codec: CodecName = "json",
         **settings: Unpack[SettingArguments],
     ) -> Callable[[Callable[..., Any]], ReceiveLoop]:
         """Make a handler that receives its messages itself of the decorated function; `gws.websocket` says more."""
-        return websocket(self, endpoint, name=name, backplane=backplane, **settings)
+        return websocket(self, endpoint, name=name, backplane=backplane, codec=codec, **settings)
 
     def start(self, host: str = "127.0.0.1", port: int = 8080, **options: Unpack[ServeOptions]) -> None:
         """Serve until SIGTERM or Ctrl-C; `gws.serve` says what the options are."""

@@ -10,6 +10,7 @@ from flask import Blueprint, Flask
 from ..conversation.conversation import RECEIVE
 from ..conversation.handlers import Handler, bind, makes_coroutines
 from ..conversation.sockets import AsyncSocket, Socket
+from ..protocol.typed import CodecName
 from .websocket import WebSocket
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class ReceiveLoop(WebSocket):
             connection with 1000.
         name: as of `WebSocket`.
         backplane: as of `WebSocket`.
+        codec: as of `WebSocket`.
         settings: as of `WebSocket`.
 
     Raises:
@@ -45,9 +47,10 @@ class ReceiveLoop(WebSocket):
         *,
         name: str | None = None,
         backplane: str | None = None,
+        codec: CodecName = "json",
         **settings: Unpack[SettingArguments],
     ) -> None:
-        super().__init__(app, endpoint, name=name, backplane=backplane, **settings)
+        super().__init__(app, endpoint, name=name, backplane=backplane, codec=codec, **settings)
         self.__wrapped__ = function
         self._connector: type[Socket] | type[AsyncSocket] = (
             AsyncSocket if makes_coroutines(function) else Socket
@@ -68,7 +71,7 @@ class ReceiveLoop(WebSocket):
         self._register_handler("close", function)
         return function
 
-    def on(self, event: str) -> Callable[[Function], Function]:
+    def on(self, event: str, type: Any = None) -> Callable[[Function], Function]:
         """Register a handler for "connect" or "close".
 
         Raises:
@@ -79,7 +82,7 @@ class ReceiveLoop(WebSocket):
                 f"{self.__wrapped__.__name__!r} receives the messages of {self.endpoint!r} itself: "
                 'use gws.WebSocket(app, ...) for on("message")'
             )
-        return super().on(event)
+        return super().on(event, type)
 
     def _bind(self, event: str, function: Callable[..., object], variables: Collection[str]) -> None:
         handler = bind(function, self._dependencies, variables, takes_ws_first=True)
@@ -124,11 +127,12 @@ def websocket(
     *,
     name: str | None = None,
     backplane: str | None = None,
+    codec: CodecName = "json",
     **settings: Unpack[SettingArguments],
 ) -> Callable[[Callable[..., Any]], ReceiveLoop]:
     """Make a handler that receives its messages itself of the decorated function; `ReceiveLoop` says more."""
 
     def decorate(function: Callable[..., Any]) -> ReceiveLoop:
-        return ReceiveLoop(app, endpoint, function, name=name, backplane=backplane, **settings)
+        return ReceiveLoop(app, endpoint, function, name=name, backplane=backplane, codec=codec, **settings)
 
     return decorate

@@ -25,14 +25,16 @@ from ..cluster.process import Phase, process
 from ..conversation.connector import WebSocketConnector
 from ..conversation.conversation import Conversation
 from ..conversation.handlers import Handler, bind
+from ..conversation.typed_messages import dispatching, message_type, typed
 from ..errors import ConnectRefusedError, HandshakeRefusedError
 from ..hub.threads import get_own_hub
 from ..printable import printable
 from ..protocol.encoding import Sendable
 from ..protocol.frames import check_close
+from ..protocol.typed import CODECS, CodecName, import_msgspec
 from ..servers import gunicorn_start
 from ..servers.upgrade import find_upgrade
-from ..settings import SettingArguments, Settings, check_arguments, from_config
+from ..settings import SettingArguments, Settings, check_arguments, from_config, nearest
 from .refusal import answer, answer_as_view, install
 from .rule import check_rule
 
@@ -57,11 +59,14 @@ class WebSocket:
             left out.
         backplane: the URL of what carries messages between processes; else `GWS_BACKPLANE_URL` of the application's
             configuration, or of the environment, or what suits the server.
+        codec: what values other than `str` and `bytes` are sent as, and typed messages received as: "json", or
+            "msgpack" in binary messages.
         settings: those of `gws.settings.Settings`, by name; they win over the application's `GWS_…` settings.
 
     Raises:
         TypeError, ValueError: an unknown setting, or one that could not work; a name that the application has
             already; a URL rule with a variable of another framework's, such as "/rooms/:name" or "/rooms/{name}".
+        ImportError: MessagePack needs a package that is not installed.
         BackplaneError: the URL is none of a backplane, or takes a package that is not installed.
     """
 
@@ -76,12 +81,17 @@ class WebSocket:
         *,
         name: str | None = None,
         backplane: str | None = None,
+        codec: CodecName = "json",
         **settings: Unpack[SettingArguments],
     ) -> None:
         if not isinstance(app, Flask | Blueprint):
             raise TypeError(f"a WebSocket is of a Flask application or a Blueprint, not {app!r}")
         check_arguments(settings)
         check_rule(endpoint)
+        if codec not in CODECS:
+            raise ValueError(f"codec is one of {', '.join(CODECS)}, not {codec!r}")
+        if codec == "msgpack":
+            import_msgspec()
         self.endpoint = endpoint if endpoint.startswith("/") else f"/{endpoint}"
         self.handlers: dict[str, Handler] = {}
         """By event; called as `handler(ws, msg)`."""
@@ -90,6 +100,8 @@ class WebSocket:
         prefix = (app.url_prefix or "") if isinstance(app, Blueprint) else ""
         self._functions: dict[str, Callable[..., object]] = {}
         """What `on` was given, by event."""
+        self._types: dict[Any, Callable[..., object]] = {}
+        """What `on("message", type=...)` was given, by type."""
         self._variables: Collection[str] | None = None
         """Of the URL rule, once it is registered: a blueprint is given its prefix then."""
         self._given_name = None if name is None else names.check_name(name)
@@ -99,6 +111,7 @@ class WebSocket:
             self._dumps,
             None if backplane is None else urls.check(backplane),
             settings,
+            codec,
         )
         self._app: Flask | None = None
         install(app)
@@ -121,22 +134,38 @@ class WebSocket:
         """What the endpoint is called on all nodes, and by a `Publisher`."""
         return self._endpoint.name
 
-    def on(self, event: str) -> Callable[[Function], Function]:
+    def on(self, event: str, type: Any = None) -> Callable[[Function], Function]:
         """Register a handler, `def` or `async def`, for "connect", "message" or "close"; the last one wins.
 
-        A handler takes, by name and in any order, any of `ws`, `msg`, `global_dependencies`, `router_dependencies`
-        and the variables of the URL rule. What it returns is sent: `str` and `bytes` as they are, `dict` and
-        `list` as JSON, None not at all.
+        A handler takes, by name and in any order, any of `ws`, `msg`, `query_params`, `global_dependencies`,
+        `router_dependencies` and the variables of the URL rule; any other with an annotation is a query parameter. What
+        it returns is sent: `str` and `bytes` as they are, others as JSON, None not at all. What it yields is, too.
+
+        A `msg` whose annotation is a type with fields is a value of it; a message that does not fit is answered with
+        {"error": "invalid message", "detail": ...}, or closes the connection, as `invalid_messages` says.
+
+        Args:
+            event: which.
+            type: of the messages that the handler is for, one of several that the endpoint has a handler for.
 
         Raises:
             ValueError: there is no such event.
             TypeError: the function has an unknown parameter without a default. That of a blueprint is refused where it
-                is registered, since its prefix may have variables too.
+                is registered, since its prefix may have variables too. Or messages cannot be told apart by their type.
+            ImportError: typed messages need a package that is not installed.
         """
         if event not in EVENTS:
-            raise ValueError(f"there is no event {event!r}; events are {', '.join(EVENTS)}")
+            raise ValueError(
+                f"there is no event {event!r}{nearest(event, EVENTS)}; events are {', '.join(EVENTS)}"
+            )
+        if type is not None and event != "message":
+            raise TypeError(f'messages have a type: on("message", type=...), not on("{event}")')
 
         def register(function: Function) -> Function:
+            if type is not None:
+                self._types[type] = function
+            elif event == "message":
+                self._types.clear()
             self._register_handler(event, function)
             return function
 
@@ -263,7 +292,13 @@ class WebSocket:
         self._variables = variables
 
     def _bind(self, event: str, function: Callable[..., object], variables: Collection[str]) -> None:
-        self.handlers[event] = bind(function, self._dependencies, variables)
+        if event == "message" and self._types:
+            several = {kind: bind(each, self._dependencies, variables) for kind, each in self._types.items()}
+            self.handlers[event] = dispatching(several, self._endpoint.codec)
+            return
+        handler = bind(function, self._dependencies, variables)
+        kind = message_type(function) if event == "message" else None
+        self.handlers[event] = handler if kind is None else typed(handler, kind, self._endpoint.codec)
 
     @property
     def _dependencies(self) -> dict[str, object]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..protocol.encoding import encode
 from ..protocol.frames import encode_text
+from ..protocol.typed import CodecName
 from ..settings import SettingArguments, from_final_config
 
 
@@ -21,6 +22,7 @@ class Endpoint:
         dumps: makes JSON text of a `dict` or `list`.
         backplane: the URL of its backplane, if it has one of its own.
         settings: its settings by name, which win over those of `config`.
+        codec: what is sent of values other than `str` and `bytes`.
 
     Attributes:
         config: the configuration of its application, of the last one if its blueprint has several; empty before that.
@@ -32,6 +34,7 @@ class Endpoint:
         "_backplane",
         "_dumps",
         "cluster",
+        "codec",
         "config",
         "name",
         "rule",
@@ -45,6 +48,7 @@ class Endpoint:
         dumps: Callable[[Any], str] = json.dumps,
         backplane: str | None = None,
         settings: SettingArguments | None = None,
+        codec: CodecName = "json",
     ) -> None:
         self.rule = rule
         self.name = name or rule
@@ -52,6 +56,7 @@ class Endpoint:
         self.cluster: Any = None
         self._dumps = dumps
         self._backplane = backplane
+        self.codec: CodecName = codec
         self.settings: SettingArguments = settings or {}
 
     def __repr__(self) -> str:
@@ -72,12 +77,12 @@ class Endpoint:
         from_final_config(self.config, self.settings)
 
     def encode(self, value: object) -> bytes:
-        """Return a value as one frame: `str` is text, `bytes` binary, and `dict` and `list` become JSON text.
+        """Return a value as one frame; `protocol.encoding.encode` says of which types.
 
         Raises:
             TypeError: it is nothing that can be sent.
         """
-        return encode(value, self._dumps)
+        return encode(value, self._dumps, self.codec)
 
     def encode_json(self, value: object) -> bytes:
         """Return a value as one text frame of JSON, by the application's JSON provider."""

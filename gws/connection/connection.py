@@ -116,7 +116,7 @@ class Connection(Transport):
             reader = self._reader = MessageReader(
                 self.inbox.messages,
                 self._answer_ping,
-                max_message_size=self._settings.max_message_size,
+                max_message_size=self.settings.max_message_size,
                 inflater=self._new_inflater(),
             )
             reader.space = MAX_INBOX_SIZE
@@ -273,12 +273,12 @@ class Connection(Transport):
         """Send Close, wait for the peer's or the deadline, FIN. Own greenlet, when nothing is left to say."""
         try:
             self._queue_close()
-            self._start_timer(self._settings.close_timeout, self._on_close_timeout)
+            self._start_timer(self.settings.close_timeout, self._on_close_timeout)
             self._wait_for(self._is_finished)
             if self.ending is FAILED and self.state is CLOSING:
                 self._shut_down()
                 self._resume_reading()
-                self._start_timer(min(LINGER, self._settings.close_timeout), self._on_close_timeout)
+                self._start_timer(min(LINGER, self.settings.close_timeout), self._on_close_timeout)
                 self._wait_for(lambda: self.state is CLOSED)
         finally:
             self._release()
@@ -310,7 +310,7 @@ class Connection(Transport):
             self._read_on()
         elif self.state is OPEN:
             # A handler that goes on holds the Close back no longer than this.
-            self._start_timer(self._settings.close_timeout, self._on_close_timeout)
+            self._start_timer(self.settings.close_timeout, self._on_close_timeout)
         self.io.loop.run_callback(self.inbox.wake)
 
     def _queue_close(self) -> None:
@@ -354,13 +354,13 @@ class Connection(Transport):
     # Keepalive
 
     def _start_keepalive(self) -> None:
-        interval = self._settings.ping_interval
+        interval = self.settings.ping_interval
         if interval is not None and interval < math.inf:
-            self._keepalive = Keepalive(interval, self._settings.ping_timeout, monotonic())
+            self._keepalive = Keepalive(interval, self.settings.ping_timeout, monotonic())
             self._keep_alive_at(self._keepalive.due)
 
     def _keep_alive_at(self, when: float) -> None:
-        settings = self._settings
+        settings = self.settings
         shortest = min(settings.ping_interval or settings.ping_timeout, settings.ping_timeout)
         self._shared_timer = self.io.timers.add(self, when, max(shortest / LATENESS, 0.0001))
 

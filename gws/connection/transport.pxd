@@ -8,7 +8,7 @@ cdef class Transport:
     cdef public HubIO io
     cdef public object state
     cdef public Outbox outbox
-    cdef public object _settings
+    cdef public object settings
     cdef bint _dirty
     cdef bint _blocked
     cdef bint _paused

@@ -50,12 +50,12 @@ class Transport:
         "_expected",
         "_paused",
         "_read_watcher",
-        "_settings",
         "_socket",
         "_tls",
         "_write_watcher",
         "io",
         "outbox",
+        "settings",
         "state",
     )
 
@@ -63,7 +63,7 @@ class Transport:
         self.io = get_hub_io()
         self.state = HANDSHAKE
         self.outbox = Outbox()
-        self._settings = settings
+        self.settings = settings
         self._dirty = True
         """Whether somebody is going to flush: until there is a socket, `_attach` will."""
         self._blocked = False
@@ -80,7 +80,7 @@ class Transport:
     @property
     def stall_timeout(self) -> float:
         """Seconds for which a peer that is waited for may read nothing."""
-        return self._settings.ping_timeout
+        return self.settings.ping_timeout
 
     def _receive_data(self, data: bytes | memoryview) -> None:
         """Bytes have come from the peer."""
@@ -144,9 +144,9 @@ class Transport:
 
     def _make_room(self) -> bool:
         """Send once more, though the kernel took nothing, before an outbox is full; give the peer up if it stays so."""
-        if self._socket is not None and self.outbox.size > self._settings.max_outbox_size:
+        if self._socket is not None and self.outbox.size > self.settings.max_outbox_size:
             self._send()
-        if self.outbox.size > self._settings.max_outbox_size:
+        if self.outbox.size > self.settings.max_outbox_size:
             self.drop_slow_consumer()
             return False
         return self.state is not CLOSED

@@ -25,6 +25,7 @@ from ..errors import TooManyRoomsError
 from ..metrics import counters
 from ..protocol.encoding import Sendable
 from ..protocol.frames import check_close
+from ..settings import Settings
 from .query_arguments import QueryArgument
 from .query_params import QueryParams
 
@@ -323,6 +324,11 @@ class WebSocketConnector:
 def connection_of(ws: WebSocketConnector) -> Connection:
     """Return what it is the face of."""
     return ws._connection
+
+
+def settings_of(ws: WebSocketConnector) -> Settings:
+    """Return the limits of its connection."""
+    return ws._connection.settings
 
 
 def queue_value(ws: WebSocketConnector, value: Any) -> bool:

@@ -289,7 +289,7 @@ class Conversation:
                 if self._tears_down:
                     self._call(handler, message)
                 else:
-                    send_result(connection, self._app, call(self._ws, message))
+                    send_result(connection, self._app, self._endpoint, call(self._ws, message))
                 if self._globals:
                     self._globals.clear()
                 if connection.ending is OURS:
@@ -334,7 +334,7 @@ class Conversation:
         if handler.is_async:
             self._run_in_task(handler, iter((message,)), 0, pushed)
         else:
-            send_result(self._connection, self._app, handler.call(self._ws, message))
+            send_result(self._connection, self._app, self._endpoint, handler.call(self._ws, message))
 
     def _run_in_task(
         self, handler: Handler, messages: Iterator[Message], next_look: int, pushed: Pushed = ()
@@ -364,7 +364,9 @@ class Conversation:
             result = await call(self._ws, message)
             if result is not None:
                 connection.queue(
-                    encode_text(result) if type(result) is str else encode_result(result, self._app)
+                    encode_text(result)
+                    if type(result) is str
+                    else encode_result(result, self._app, self._endpoint)
                 )
             if self._globals:
                 self._globals.clear()

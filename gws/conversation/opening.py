@@ -134,7 +134,7 @@ class Opening:
                 if result is False or _is_answer(result):
                     return self._refuse(result)
                 if result is not True:
-                    send_result(self._connection, self._app, result)
+                    send_result(self._connection, self._app, self._endpoint, result)
         except ConnectRefusedError:
             raise
         except BaseException as error:

@@ -1,4 +1,4 @@
 from gws.connection.connection cimport Connection
 
 
-cpdef send_result(Connection connection, app, result)
+cpdef send_result(Connection connection, app, endpoint, result)

@@ -13,7 +13,7 @@ from ..cluster.endpoint import Endpoint
 from ..connection.backpressure import drain
 from ..connection.connection import Connection
 from ..connection.transport import HIGH_WATER
-from ..errors import HandlerError, WebSocketDisconnect
+from ..errors import HandlerError, UnsendableError, WebSocketDisconnect
 from ..protocol.encoding import encode
 from ..protocol.frames import INTERNAL_ERROR, encode_text
 
@@ -21,22 +21,26 @@ _ExceptionGroup: Any = getattr(builtins, "BaseExceptionGroup", ())
 """Python 3.10 has none."""
 
 
-def encode_result(result: object, app: Flask) -> bytes:
+def encode_result(result: object, app: Flask, endpoint: Endpoint) -> bytes:
     """Return what a handler returned, as one frame.
 
     Args:
         result: anything but None.
         app: makes JSON text of it. A blueprint may be of several applications: it is the connection's.
+        endpoint: knows whether it becomes JSON at all.
 
     Raises:
         HandlerError: it is nothing that can be sent.
     """
-    if not isinstance(result, str | bytes | dict | list):
-        raise HandlerError(f"a handler returns None, str, bytes, dict or list, not {type(result).__name__}")
-    return encode(result, app.json.dumps)
+    try:
+        return encode(result, app.json.dumps, endpoint.codec)
+    except UnsendableError:
+        raise HandlerError(
+            f"a handler returns None, str, bytes, dict or list, not {type(result).__name__}"
+        ) from None
 
 
-def send_result(connection: Connection, app: Flask, result: object) -> None:
+def send_result(connection: Connection, app: Flask, endpoint: Endpoint, result: object) -> None:
     """Send what a handler returned, and wait while the client is behind. In the connection's greenlet.
 
     Raises:
@@ -47,10 +51,10 @@ def send_result(connection: Connection, app: Flask, result: object) -> None:
     elif result is None:
         return
     elif inspect.iscoroutine(result):
-        send_result(connection, app, aio.run(result))
+        send_result(connection, app, endpoint, aio.run(result))
         return
     else:
-        frame = encode_result(result, app)
+        frame = encode_result(result, app, endpoint)
     connection.queue(frame)
     if connection.outbox.size > HIGH_WATER:
         drain(connection)

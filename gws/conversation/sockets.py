@@ -21,6 +21,7 @@ from ..protocol.encoding import Sendable
 from ..protocol.frames import ABNORMAL, encode_binary, encode_text
 from ..protocol.messages import Message
 from .connector import WebSocketConnector, is_behind
+from .typed_messages import decode_as
 
 S = TypeVar("S", bound="_Socket")
 T = TypeVar("T")
@@ -154,6 +155,18 @@ class Socket(_Socket):
         """
         return _json(self.receive(timeout))
 
+    def receive_as(self, kind: Any, timeout: float | None = None) -> Any:
+        """`receive`, and the value of a type that it is, as of a typed message handler.
+
+        Args:
+            kind: the type, or a union of types that are told apart by a tag.
+            timeout: seconds to wait; None for as long as the connection.
+
+        Raises:
+            InvalidMessageError: it does not fit, a ValueError; uncaught, it closes the connection with 1007.
+        """
+        return decode_as(kind, self._endpoint.codec, self.receive(timeout))
+
     def send(self, message: Sendable) -> bool:
         """Send to the client, and wait while it is behind: `str`, `bytes`, or a `dict` or `list` as JSON text.
 
@@ -259,6 +272,10 @@ class AsyncSocket(_Socket):
             NotJSONError: it is none, a ValueError; where nobody catches it, the connection closes with 1007.
         """
         return _json(await self.receive(timeout))
+
+    async def receive_as(self, kind: Any, timeout: float | None = None) -> Any:
+        """`receive`, and the value of a type that it is; `Socket.receive_as` says more."""
+        return decode_as(kind, self._endpoint.codec, await self.receive(timeout))
 
     async def send(self, message: Sendable) -> bool:  # type: ignore[override]
         """Send to the client, and wait while it is behind: `str`, `bytes`, or a `dict` or `list` as JSON text.

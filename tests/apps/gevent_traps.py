@@ -105,9 +105,9 @@ def keep(tag: str) -> str:
 
 def take_setting(connection: Any, name: str) -> None:
     """Have a connection find that it lacks a setting."""
-    settings = connection._settings
+    settings = connection.settings
     known = {known: getattr(settings, known) for known in settings.__slots__ if known != name}
-    connection._settings = types.SimpleNamespace(**known)
+    connection.settings = types.SimpleNamespace(**known)
 
 
 @app.get("/sabotage/<tag>/<what>")

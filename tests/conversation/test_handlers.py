@@ -14,6 +14,7 @@ import pytest
 from flask.json.provider import DefaultJSONProvider
 
 from gws import aio
+from gws.cluster.endpoint import Endpoint
 from gws.conversation.handlers import bind
 from gws.conversation.results import encode_result
 from gws.errors import HandlerError
@@ -29,6 +30,7 @@ DEPENDENCIES = {"global_dependencies": GLOBAL, "router_dependencies": ROUTER}
 
 APP = flask.Flask("app")
 JSON = APP.json
+ENDPOINT = Endpoint("/x")
 
 Function: TypeAlias = Callable[..., Any]
 
@@ -332,7 +334,7 @@ def test_a_plain_handlers_awaitable_is_not_run() -> None:
 
     result: Any = call(handler)
     with pytest.raises(HandlerError, match="not coroutine"):
-        encode_result(result, APP)
+        encode_result(result, APP, ENDPOINT)
     result.close()
 
 
@@ -382,7 +384,7 @@ def test_a_message_is_text_or_binary_and_can_be_read_back(result: str | bytes, e
     payload = result.encode() if isinstance(result, str) else result
     assert (payload_of(expected), is_text(expected)) == (payload, isinstance(result, str))
     assert encode(result, JSON.dumps) == expected
-    assert encode_result(result, APP) == expected
+    assert encode_result(result, APP, ENDPOINT) == expected
 
 
 @pytest.mark.parametrize(
@@ -399,7 +401,7 @@ def test_a_message_is_text_or_binary_and_can_be_read_back(result: str | bytes, e
     ],
 )
 def test_dicts_and_lists_are_json_text(result: object, expected: bytes) -> None:
-    assert encode_result(result, APP) == frame(TEXT, expected, mask=None)
+    assert encode_result(result, APP, ENDPOINT) == frame(TEXT, expected, mask=None)
 
 
 class Shouting(DefaultJSONProvider):
@@ -410,7 +412,7 @@ class Shouting(DefaultJSONProvider):
 def test_json_is_written_by_the_applications_provider() -> None:
     app = flask.Flask("app")
     app.json = Shouting(app)
-    assert encode_result({"a": 1}, app) == frame(TEXT, b'{"A": 1}', mask=None)
+    assert encode_result({"a": 1}, app, ENDPOINT) == frame(TEXT, b'{"A": 1}', mask=None)
 
 
 NOT_SENDABLE = [
@@ -435,7 +437,7 @@ def test_anything_else_is_a_handler_error_that_names_its_type(result: object) ->
     with pytest.raises(
         HandlerError, match=f"returns None, str, bytes, dict or list, not {type(result).__name__}$"
     ):
-        encode_result(result, APP)
+        encode_result(result, APP, ENDPOINT)
 
 
 @pytest.mark.parametrize("message", [None, *NOT_SENDABLE])
@@ -450,10 +452,10 @@ def test_a_lone_surrogate_is_no_text(text: str) -> None:
     with pytest.raises(UnicodeEncodeError):
         encode(text, JSON.dumps)
     with pytest.raises(UnicodeEncodeError):
-        encode_result(text, APP)
+        encode_result(text, APP, ENDPOINT)
 
 
 @pytest.mark.parametrize("result", [{"a": object()}, [{1}], {(): 1}])
 def test_what_json_cannot_say_is_json_s_error(result: object) -> None:
     with pytest.raises(TypeError):
-        encode_result(result, APP)
+        encode_result(result, APP, ENDPOINT)

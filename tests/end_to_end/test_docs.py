@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import configparser
 import importlib
+import json
 import os
 import re
 import subprocess
@@ -156,6 +157,38 @@ def read_compressed(server: Program) -> None:
         assert prices.recv(timeout=DEADLINE) == '{"gotham": 1.5}'
 
 
+def turn_pages(server: Program) -> None:
+    with open_at(server, "/pages?page=2&tags=a&tags=b") as pages:
+        pages.send("x")
+        assert pages.recv(timeout=DEADLINE) == "lobby 2 ['a', 'b']"
+
+
+def receive_itself(server: Program) -> None:
+    with open_at(server, "/echo?name=gordon") as one, open_at(server, "/feed") as other:
+        assert one.recv(timeout=DEADLINE) == "hello gordon"
+        one.send("x")
+        assert one.recv(timeout=DEADLINE) == "x"
+        other.send('{"item": "tea"}')
+        assert json.loads(other.recv(timeout=DEADLINE)) == {"accepted": {"item": "tea"}}
+
+
+def read_word_by_word(server: Program) -> None:
+    with open_at(server, "/tokens") as words:
+        words.send("x")
+        assert [words.recv(timeout=DEADLINE) for _ in range(5)] == ["one", "word", "after", "the", "other"]
+
+
+def say_of_a_type(server: Program) -> None:
+    with open_at(server, "/chat") as chat_:
+        chat_.send('{"type": "Join", "room": "cave"}')
+        said = '{"type":"Say","room":"cave","text":"hi"}'
+        chat_.send(said)
+        assert chat_.recv(timeout=DEADLINE) == said
+        chat_.send('{"type": "Say", "room": "cave", "text": 5}')
+        answer = json.loads(chat_.recv(timeout=DEADLINE))
+        assert answer == {"error": "invalid message", "detail": "Expected `str`, got `int` - at `$.text`"}
+
+
 CONVERSATIONS: dict[str, Callable[[Program], None]] = {
     '"Hello world, from ws"': talk_as_robyn,
     '"/rooms/<name>"': talk_in_rooms,
@@ -165,6 +198,10 @@ CONVERSATIONS: dict[str, Callable[[Program], None]] = {
     'get("room", "lobby")': chat,
     "# from robyn import": migrate_from_robyn,
     "# gws": echo,
+    '"/pages"': turn_pages,
+    '"/feed"': receive_itself,
+    '"/tokens"': read_word_by_word,
+    "msgspec.Struct": say_of_a_type,
     '"TRUSTED_HOSTS"': come_by_a_trusted_name,
     "subprotocols=": speak_a_subprotocol,
     "server_no_context_takeover": read_compressed,
