@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from . import errors as errors
     from . import metrics as metrics
     from . import settings as settings
+    from .application.asyncapi import asyncapi
     from .application.flask_app import App, jsonify
     from .application.receive_loop import websocket
     from .application.websocket import WebSocket
@@ -37,6 +38,7 @@ __all__ = [
     "WebSocket",
     "WebSocketConnector",
     "WebSocketDisconnect",
+    "asyncapi",
     "is_compiled",
     "jsonify",
     "serve",
@@ -55,6 +57,7 @@ _HOMES = {
     "WebSocket": "application.websocket",
     "WebSocketConnector": "conversation.connector",
     "WebSocketDisconnect": "errors",
+    "asyncapi": "application.asyncapi",
     "jsonify": "application.flask_app",
     "serve": "servers.serve",
     "websocket": "application.receive_loop",

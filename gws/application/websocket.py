@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import logging
 import weakref
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 import flask
@@ -25,7 +25,7 @@ from ..cluster.process import Phase, process
 from ..conversation.connector import WebSocketConnector
 from ..conversation.conversation import Conversation
 from ..conversation.handlers import Handler, bind
-from ..conversation.typed_messages import dispatching, message_type, typed
+from ..conversation.typed_messages import dispatching, message_annotation, message_type, typed
 from ..errors import ConnectRefusedError, HandshakeRefusedError
 from ..hub.threads import get_own_hub
 from ..printable import printable
@@ -177,6 +177,24 @@ class WebSocket:
             self._bind(event, function, self._variables)
         self._functions[event] = function
 
+    def functions(self) -> Iterator[tuple[str, Callable[..., object], Any]]:
+        """Yield each handler as it was written, with its event and, where it has one, the type of its messages."""
+        for event, function in self._functions.items():
+            if event == "message" and self._types:
+                yield from ((event, each, kind) for kind, each in self._types.items())
+            else:
+                yield event, function, message_annotation(function) if event == "message" else None
+
+    @property
+    def variables(self) -> Collection[str]:
+        """The names of the URL rule's variables, those of a blueprint's prefix included, once it is registered."""
+        return self._variables or ()
+
+    @property
+    def codec(self) -> CodecName:
+        """How values are sent, and typed messages received."""
+        return self._endpoint.codec
+
     def inject(self, **dependencies: object) -> None:
         """Give this endpoint's handlers something, as `router_dependencies`; at any time."""
         self._router_dependencies.update(dependencies)
@@ -322,7 +340,12 @@ class WebSocket:
             # Before anybody is connected, so that nothing is missed.
             self._cluster()
             conversation = Conversation(
-                self._endpoint, self.handlers, self._current_settings(), upgrade, path_params, self._connector
+                self._endpoint,
+                self.handlers,
+                self.settings_in(request_ctx.app),
+                upgrade,
+                path_params,
+                self._connector,
             )
             conversation.begin()
         except HandshakeRefusedError as refusal:
@@ -332,8 +355,8 @@ class WebSocket:
             return answer_as_view(refusal.answer)
         return upgrade.schedule(conversation)
 
-    def _current_settings(self) -> Settings:
-        app = request_ctx.app
+    def settings_in(self, app: Flask) -> Settings:
+        """Return the limits of the endpoint in one application."""
         if app not in self._settings:
             self._settings[app] = from_config(app.config, self._endpoint.settings)
         return self._settings[app]

@@ -53,9 +53,13 @@ class QueryArgument:
                 f"the query parameter {name!r} cannot be {annotation!r}; "
                 "it may be str, int, float, bool, an Enum, a Literal, a list of these, or one of these | None"
             )
-        self._convert, self.expected = found
+        self._convert, self.expected, schema = found
+        self.schema: dict[str, Any] = {"type": "array", "items": schema} if self.is_list else dict(schema)
+        """JSON schema of it, for documentation."""
         if is_optional and default is Parameter.empty:
             self.default = None
+        if isinstance(self.default, str | int | float | list):
+            self.schema["default"] = self.default
 
     @property
     def is_required(self) -> bool:
@@ -92,16 +96,16 @@ def _without_none(annotation: Any) -> tuple[Any, bool]:
     return annotation, False
 
 
-def _converter(annotation: Any) -> tuple[Convert, str] | None:
-    """Return what makes a value of text, and what it is called in a sentence; None for what is unknown."""
+def _converter(annotation: Any) -> tuple[Convert, str, dict[str, Any]] | None:
+    """Return what makes a value of text, its name in a sentence, and its JSON schema; None for what is unknown."""
     if annotation in (str, Any):
-        return str, "text"
+        return str, "text", {"type": "string"}
     if annotation is int:
-        return _to_int, "a whole number"
+        return _to_int, "a whole number", {"type": "integer"}
     if annotation is float:
-        return float, "a number"
+        return float, "a number", {"type": "number"}
     if annotation is bool:
-        return _to_bool, "true or false"
+        return _to_bool, "true or false", {"type": "boolean"}
     if typing.get_origin(annotation) is Literal:
         return _choice({str(value): value for value in typing.get_args(annotation)})
     if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
@@ -122,10 +126,10 @@ def _to_bool(text: str) -> bool:
     return _TRUTHS[text.lower()]
 
 
-def _choice(values: Mapping[str, Any]) -> tuple[Convert, str]:
+def _choice(values: Mapping[str, Any]) -> tuple[Convert, str, dict[str, Any]]:
     def convert(text: str) -> Any:
         if text not in values:
             raise ValueError
         return values[text]
 
-    return convert, "one of " + ", ".join(values)
+    return convert, "one of " + ", ".join(values), {"type": "string", "enum": list(values)}

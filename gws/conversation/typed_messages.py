@@ -17,8 +17,8 @@ _REFUSED: Final = (ValueError, RecursionError)
 """What a decoder raises."""
 
 
-def message_type(function: Callable[..., object]) -> Any:
-    """Return the type of message that a handler asks for, by its annotation of `msg`; None for a message as it came.
+def message_annotation(function: Callable[..., object]) -> Any:
+    """Return the annotation of a handler's `msg`; None if it has none.
 
     Raises:
         TypeError: the annotation names something that the function's module does not have.
@@ -26,7 +26,16 @@ def message_type(function: Callable[..., object]) -> Any:
     parameter = inspect.signature(function).parameters.get("msg")
     if parameter is None or parameter.annotation is parameter.empty:
         return None
-    annotation = annotation_of(function, parameter)
+    return annotation_of(function, parameter)
+
+
+def message_type(function: Callable[..., object]) -> Any:
+    """Return the type that a handler's messages are decoded as; None for messages as they come.
+
+    Raises:
+        TypeError: as of `message_annotation`.
+    """
+    annotation = message_annotation(function)
     return None if is_plain(annotation) else annotation
 
 

@@ -43,10 +43,10 @@ def make_decoder(kinds: Sequence[Any], codec: CodecName) -> Decode:
         ImportError: the package that does it is not installed; the message says how to install it.
     """
     kind = functools.reduce(operator.or_, kinds)
-    if any(map(_is_model, _members(kind))):
+    if any(map(_is_model, members(kind))):
         return _pydantic_decoder(kind, codec)
     msgspec = import_msgspec()
-    for member in _members(kind):
+    for member in members(kind):
         if isinstance(msgspec.inspect.type_info(member), msgspec.inspect.CustomType):
             raise TypeError(
                 f"{member!r} cannot be made of a message; a msgspec.Struct, a dataclass, a TypedDict can, "
@@ -97,6 +97,23 @@ def to_msgpack(value: object) -> bytes | None:
     return encoded
 
 
+def schemas_of(kind: Any, prefix: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the JSON schema of a type, and by name those that it refers to.
+
+    Args:
+        kind: as of `make_decoder`.
+        prefix: of the references, such as "#/components/schemas/".
+    """
+    if any(map(_is_model, members(kind))):
+        import pydantic
+
+        adapter: Any = pydantic.TypeAdapter(kind)
+        schema = adapter.json_schema(ref_template=prefix + "{model}")
+        return schema, schema.pop("$defs", {})
+    (schema,), components = import_msgspec().json.schema_components([kind], ref_template=prefix + "{name}")
+    return schema, components
+
+
 def describe(error: Exception) -> str:
     """Return what a decoder says is wrong, in one line that quotes no more than a name."""
     details = getattr(error, "errors", None)
@@ -127,7 +144,8 @@ def _binary_only(decode: Decode) -> Decode:
     return decode_binary
 
 
-def _members(kind: Any) -> tuple[Any, ...]:
+def members(kind: Any) -> tuple[Any, ...]:
+    """Return the types of a union, or the one type itself."""
     return typing.get_args(kind) if typing.get_origin(kind) in (Union, types.UnionType) else (kind,)
 
 

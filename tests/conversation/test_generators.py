@@ -99,7 +99,7 @@ def test_what_it_raises_and_what_cannot_be_sent_closes_with_1011(
             assert client.read_text() == "before"
         frames = client.read_to_end()
         assert frames[-2:] == [closed(1011, "internal error"), FIN]
-    assert ("LookupError: on purpose" if message == "raise" else "TypeError") in server.log()[begin:]
+    assert ("LookupError: on purpose" if message == "raise" else "UnsendableError") in server.log()[begin:]
 
 
 def test_a_slow_client_holds_it_back_and_a_fast_one_keeps_nobody_out(
