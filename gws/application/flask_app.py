@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import flask
 
 from .receive_loop import ReceiveLoop, websocket
+from .websocket import DEPENDENCIES, WebSocket
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -45,6 +46,18 @@ class App(flask.Flask):
     ) -> Callable[[Callable[..., Any]], ReceiveLoop]:
         """Make a handler that receives its messages itself of the decorated function; `gws.websocket` says more."""
         return websocket(self, endpoint, name=name, backplane=backplane, codec=codec, **settings)
+
+    def inject(self, **dependencies: object) -> None:
+        """Give the WebSockets of this application something, as `router_dependencies`; at any time, as Robyn's."""
+        self.extensions.setdefault(DEPENDENCIES, {}).update(dependencies)
+        for view in self.view_functions.values():
+            websocket = getattr(view, "__self__", None)
+            if isinstance(websocket, WebSocket):
+                websocket.inject(**dependencies)
+
+    def inject_global(self, **dependencies: object) -> None:
+        """Give all WebSockets of the process something, as `global_dependencies`; at any time, as Robyn's."""
+        WebSocket.inject_global(**dependencies)
 
     def start(self, host: str = "127.0.0.1", port: int = 8080, **options: Unpack[ServeOptions]) -> None:
         """Serve until SIGTERM or Ctrl-C; `gws.serve` says what the options are."""

@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("gws.application")
 
+DEPENDENCIES: Final = "gws_dependencies"
+"""The key in `app.extensions` of what an application gives all of its endpoints."""
 EVENTS: Final = ("connect", "message", "close")
 
 Function = TypeVar("Function", bound=Callable[..., object])
@@ -199,9 +201,10 @@ class WebSocket:
         """Give this endpoint's handlers something, as `router_dependencies`; at any time."""
         self._router_dependencies.update(dependencies)
 
-    def inject_global(self, **dependencies: object) -> None:
+    @classmethod
+    def inject_global(cls, **dependencies: object) -> None:
         """Give the handlers of all endpoints something, as `global_dependencies`; at any time."""
-        self._global_dependencies.update(dependencies)
+        cls._global_dependencies.update(dependencies)
 
     def send_to(self, recipient_id: str, message: Sendable) -> bool:
         """Send to one connection. From anywhere: views, greenlets, native threads; never waits.
@@ -327,6 +330,9 @@ class WebSocket:
         }
 
     def _belong_to(self, app: Flask) -> None:
+        for name, value in app.extensions.get(DEPENDENCIES, {}).items():
+            # In place: handlers are bound to this very dict.
+            self._router_dependencies.setdefault(name, value)
         from_config(app.config, self._endpoint.settings)
         names.declare(app, self._endpoint)
         self._app = app

@@ -105,6 +105,9 @@ async def quit_(websocket):  # type: ignore[no-untyped-def]
         await websocket.send_text(f"Got: {msg}")
 
 
+app.inject(robin="here")
+
+
 @app.websocket("/empty")
 async def empty(websocket, global_dependencies, router_dependencies):  # type: ignore[no-untyped-def]
     await websocket.send_json([global_dependencies, router_dependencies])
@@ -113,7 +116,8 @@ async def empty(websocket, global_dependencies, router_dependencies):  # type: i
 
 
 empty.inject(bat="mobile")
-empty.inject_global(signal="lit")
+app.inject_global(signal="lit")
+app.inject(late="too")
 
 # What each kind of function has
 

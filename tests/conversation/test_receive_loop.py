@@ -114,7 +114,7 @@ def test_the_server_closes(each: Server) -> None:
 
 def test_dependencies_and_empty_messages(each: Server) -> None:
     with RawClient(each, "/empty") as client:
-        assert values(client, 1) == [[{"signal": "lit"}, {"bat": "mobile"}]]
+        assert values(client, 1) == [[{"signal": "lit"}, {"robin": "here", "bat": "mobile", "late": "too"}]]
         client.say("x")
         assert client.read_text() == ""
         client.say("")

@@ -26,7 +26,7 @@ from websockets.typing import Subprotocol
 from gws.cli.remote import main
 from gws.cluster.ids import new_id
 
-from ..support.program import DEADLINE, Program
+from ..support.program import DEADLINE, Program, wait_for
 from ..support.valkey import Valkey
 
 ROOT = Path(__file__).parents[2]
@@ -157,6 +157,15 @@ def read_compressed(server: Program) -> None:
         assert prices.recv(timeout=DEADLINE) == '{"gotham": 1.5}'
 
 
+def migrate_a_loop_from_robyn(server: Program) -> None:
+    with open_at(server, "/web_socket?room=cave") as client:
+        assert client.recv(timeout=DEADLINE) == "Connected to ws"
+        client.send("x")
+        assert client.recv(timeout=DEADLINE) == "cave: x"
+        client.close(4001)
+    wait_for(lambda: "has gone: 4001" in server.log(), "the end in the log")
+
+
 def turn_pages(server: Program) -> None:
     with open_at(server, "/pages?page=2&tags=a&tags=b") as pages:
         pages.send("x")
@@ -196,7 +205,8 @@ CONVERSATIONS: dict[str, Callable[[Program], None]] = {
     '"/alarms"': raise_alarms,
     '"/greetings/<name>"': greet,
     'get("room", "lobby")': chat,
-    "# from robyn import": migrate_from_robyn,
+    "# from robyn import Robyn, WebSocket, ": migrate_from_robyn,
+    "# from robyn import Robyn, WebSocketDisconnect": migrate_a_loop_from_robyn,
     "# gws": echo,
     '"/pages"': turn_pages,
     '"/feed"': receive_itself,
