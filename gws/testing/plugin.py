@@ -30,16 +30,16 @@ PROGRAM: Final = """
 from gevent import monkey
 monkey.patch_all()
 
-import os, signal, sys, threading
-import gws
+import os, signal, sys
+import gevent, gws
 from flask.cli import ScriptInfo
 
 def end_with_the_tests():
-    sys.stdin.buffer.read()
+    os.read(sys.stdin.fileno(), 1)
     os.kill(os.getpid(), signal.SIGTERM)
 
 app = ScriptInfo(sys.argv[1]).load_app()
-threading.Thread(target=end_with_the_tests, daemon=True).start()
+gevent.get_hub().threadpool.spawn(end_with_the_tests)
 gws.serve(app, port=0)
 """
 """What the process runs; it ends when its standard input does, however the tests end."""
