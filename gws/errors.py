@@ -102,7 +102,7 @@ class RefusedError(GwsError):
         self.status: int = response.status_code
         self.body: str = response.text
         super().__init__(
-            f"{response.request.path} answers {response.status}: {printable(self.body, MAX_MESSAGE)}"
+            f"{response.request.path} answers {response.status}: {printable(self.body.strip(), MAX_MESSAGE)}"
         )
 
 
@@ -117,4 +117,4 @@ class ClosedError(GwsError):
     def __init__(self, code: int, reason: str) -> None:
         self.code = code
         self.reason = reason
-        super().__init__(f"the server has closed the WebSocket with {code} {printable(reason)}".rstrip())
+        super().__init__(f"the WebSocket is closed with {code} {printable(reason)}".rstrip())

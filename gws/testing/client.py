@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any, Final, TypeAlias
+from urllib.parse import urlsplit
 
 from flask import Flask
 from flask.testing import EnvironBuilder, FlaskClient
@@ -175,8 +176,9 @@ class Client:
             ) from None
 
     def _take_cookies(self, request: BaseRequest, answer: Response) -> None:
+        url = urlsplit(request.url)
         self.http._update_cookies_from_response(
-            request.host.partition(":")[0], request.path, answer.headers.get_all("Set-Cookie")
+            url.hostname or "localhost", url.path, answer.headers.get_all("Set-Cookie")
         )
 
     def _response(self, request: BaseRequest, answer: Response) -> TestResponse:

@@ -7,6 +7,7 @@ import concurrent.futures
 import os
 import sys
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from types import FrameType
@@ -20,13 +21,17 @@ from ..hub.io import forget_hub_io
 from ..servers.serve import start_server
 from ..servers.shutdown import shutdown
 from ..servers.upgrade_server import UpgradeServer
-from .whereabouts import describe
+from .whereabouts import describe, is_in_handler
 from .wire import Wire
 
 LOOK_TIMEOUT: Final = 0.25
 """Seconds in which a hub answers that no handler blocks."""
+LAST_WORDS: Final = 1.0
+"""Seconds for the close handlers of what is open when the process ends."""
+LOOK_INTERVAL: Final = 0.005
+"""Seconds between two looks whether they have run."""
 STOP_TIMEOUT: Final = 5.0
-"""Seconds that the end of the process waits for handlers that do not end."""
+"""Seconds for the thread to end, which says farewell to its backplanes too."""
 
 T = TypeVar("T")
 
@@ -92,7 +97,7 @@ class Host:
 
     def is_blocked(self) -> bool:
         """Return whether a handler keeps the hub from all else, as one of an earlier test may."""
-        if not describe(self.frame()):
+        if not is_in_handler(self.frame()):
             return False
         try:
             self.call(int, timeout=LOOK_TIMEOUT)
@@ -125,7 +130,13 @@ class Host:
         # Without a watcher gevent would say that nothing can ever happen, while no client is served.
         hub.wait(self._stop)
         self._stop.close()
-        shutdown.close_all().join()
+        for server in tuple(shutdown.servers):
+            if server.loop is hub.loop:
+                server.stop(0)
+        # Not as a server's end, which has seconds for handlers that hang: a test has said already that they do.
+        deadline = time.monotonic() + LAST_WORDS
+        while shutdown.connections and time.monotonic() < deadline:
+            gevent.sleep(LOOK_INTERVAL)
         process.stop()
         if not hub.loop.default:
             forget_hub_io()

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,25 @@ for port in ports[:-1]:
 def test_the_end_of_the_process_is_that_of_what_nobody_has_closed(source: str) -> None:
     script = source + "ws = Client(app).connect('/chat')\nws.send('hello')\nprint(ws.receive(), flush=True)"
     assert python(script) == "HELLO\nclosed with 1006\n"
+
+
+def test_a_handler_that_hangs_does_not_keep_the_process(source: str) -> None:
+    script = (
+        source
+        + """
+gws.WebSocket(app, "/hang").on("message")(lambda: time.sleep(20))
+ws = Client(app).connect("/hang")
+ws.send("hello")
+try:
+    ws.receive(0.1)
+except TimeoutError as error:
+    print(error)
+ws.abort()
+"""
+    )
+    began = time.monotonic()
+    assert "no message from /hang within 0.1 s" in python(script)
+    assert time.monotonic() - began < 4
 
 
 def test_a_process_that_a_test_forks_has_a_client_of_its_own(source: str) -> None:
