@@ -16,6 +16,8 @@ from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
 
 READ_SIZE: Final = 65536
+REPLY_TIMEOUT: Final = 2.0
+"""Seconds for the server to read a pong, or the answer to its Close."""
 _DATA: Final = (Opcode.TEXT, Opcode.BINARY, Opcode.CONT)
 
 
@@ -128,7 +130,8 @@ class Wire:
         if data is None:
             return False
         self._absorb(data)
-        self._flush(deadline)
+        # Pongs and the answer to a Close go out though the wait is over.
+        self._flush(max(deadline, time.monotonic() + REPLY_TIMEOUT))
         self._end_if_over(data)
         return True
 
