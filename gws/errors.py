@@ -133,3 +133,37 @@ class TooManyRoomsError(GwsError):
 
 class WouldBlockError(GwsError, RuntimeError):
     """A call that has to wait was made where nothing may wait: in a coroutine or a hub callback."""
+
+
+class RefusedError(GwsError):
+    """In a test: the server has not opened the WebSocket, and answered in plain HTTP.
+
+    Args:
+        response: the answer, as Flask's test client has it: `.status_code`, `.text`, `.json`, `.headers`.
+
+    Attributes:
+        status: the HTTP status code.
+        body: the answer's text.
+    """
+
+    def __init__(self, response: Any) -> None:
+        self.response = response
+        self.status: int = response.status_code
+        self.body: str = response.text
+        super().__init__(
+            f"{response.request.path} answers {response.status}: {printable(self.body.strip(), MAX_MESSAGE)}"
+        )
+
+
+class ClosedError(GwsError):
+    """In a test: the WebSocket is closed, and nothing is left to receive.
+
+    Args:
+        code: of the Close frame (RFC 6455 §7.4); 1006 if the connection was lost without one.
+        reason: of the Close frame.
+    """
+
+    def __init__(self, code: int, reason: str) -> None:
+        self.code = code
+        self.reason = reason
+        super().__init__(f"the WebSocket is closed with {code} {printable(reason)}".rstrip())

@@ -16,6 +16,8 @@ from .support.case import Case
 from .support.harness import WAYS, Server, unharmed
 from .support.program import end_all
 
+pytest_plugins = ["gws.testing.plugin"]
+
 StartServer: TypeAlias = Callable[..., Server]
 
 

@@ -42,11 +42,12 @@ INSIDE_A_FUNCTION = {
     ("backplane.embedded.keeper", "ctypes"),
     ("protocol.typed", "msgspec"),
     ("protocol.typed", "pydantic"),
+    ("testing.plugin", "testing.client"),
     ("servers.gunicorn_start", "gunicorn.arbiter"),
     ("servers.gunicorn_start", "gunicorn.workers.ggevent"),
 }
-"""An application may be made without a server, not everyone has redis, gunicorn, msgspec and pydantic, and the keeper
-stays small."""
+"""An application may be made without a server, not everyone has redis, gunicorn, msgspec and pydantic, the keeper stays
+small, and pytest loads the plugin in every run."""
 
 
 class Import(NamedTuple):
@@ -190,7 +191,7 @@ def test_who_needs_no_gevent_imports_none() -> None:
 
 def test_only_who_serves_requests_knows_flask() -> None:
     knowing = {wing_of(name) for name in MODULES if foreign(name) & {"flask", "werkzeug"}}
-    assert knowing == {"servers", "conversation", "application"}
+    assert knowing == {"servers", "conversation", "application", "testing"}
 
 
 def test_only_the_engines_of_redis_know_redis() -> None:
@@ -215,8 +216,8 @@ def test_only_the_worker_needs_gunicorn() -> None:
     )
 
 
-def test_only_the_protocol_knows_the_websockets_package() -> None:
-    assert {wing_of(name) for name in MODULES if "websockets" in foreign(name)} == {"protocol"}
+def test_only_the_protocol_and_the_tests_client_know_the_websockets_package() -> None:
+    assert {wing_of(name) for name in MODULES if "websockets" in foreign(name)} == {"protocol", "testing"}
 
 
 def test_importing_gws_imports_no_asyncio_server() -> None:

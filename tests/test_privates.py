@@ -44,6 +44,8 @@ MEMBERS: Final = {
     "gunicorn.workers.ggevent.PyWSGIServer": "the server of gunicorn's gevent worker",
     "gunicorn.workers.ggevent.VERSION": "the server's name in the environ",
     "gunicorn.workers.ggevent.GeventWorker.handle_winch": "whose method handles SIGWINCH is the worker",
+    "werkzeug.test.Client._add_cookies_to_wsgi": "a handshake in a test has the cookies of Flask's test client",
+    "werkzeug.test.Client._update_cookies_from_response": "and Flask's test client those of the answer",
 }
 """The same of what is inherited, or found on an object."""
 

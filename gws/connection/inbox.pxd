@@ -8,7 +8,7 @@ cdef class Inbox:
     cdef public list messages
     cdef public object greenlet
     cdef HubIO _io
-    cdef object _waiting
+    cdef public object waiting
     cdef bint _has_turn
     cdef double _turn_ends
 

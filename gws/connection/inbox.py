@@ -42,16 +42,16 @@ class Inbox:
     Attributes:
         messages: a `MessageReader` appends to them.
         greenlet: the connection's own; None until there is one.
+        waiting: who waits for messages or the end, and is switched to: the greenlet, or what `notify` was given.
     """
 
-    __slots__ = ("_has_turn", "_io", "_turn_ends", "_waiting", "greenlet", "messages")
+    __slots__ = ("_has_turn", "_io", "_turn_ends", "greenlet", "messages", "waiting")
 
     def __init__(self, io: HubIO) -> None:
         self.messages: list[Message] = []
         self.greenlet: Any = None
         self._io = io
-        self._waiting: Any = None
-        """Who waits for messages or the end, and is to be switched to: the greenlet, or what `notify` was given."""
+        self.waiting: Any = None
         self._has_turn = True
         """Whether it does not wait for its turn."""
         self._turn_ends = 0.0
@@ -59,16 +59,16 @@ class Inbox:
     def adopt(self) -> None:
         """Make the calling greenlet the connection's own."""
         self.greenlet = gevent.getcurrent()
-        self._waiting = None
+        self.waiting = None
 
     def rest_in(self, greenlet: Any) -> None:
         """Have a greenlet, which has not begun and calls `adopt`, wait for the first message or the end."""
-        self.greenlet = self._waiting = greenlet
+        self.greenlet = self.waiting = greenlet
 
     def notify(self, waker: Waker | None) -> Waker | None:
         """Have somebody told of every change, as long as nobody else waits; return who was told before."""
-        before: Waker | None = self._waiting
-        self._waiting = waker
+        before: Waker | None = self.waiting
+        self.waiting = waker
         return before
 
     def take(self) -> list[Message]:
@@ -91,12 +91,12 @@ class Inbox:
         try:
             self._io.switch_to_hub()
         finally:
-            self._waiting = before
+            self.waiting = before
 
     def wake(self) -> None:
         """Switch to whoever waits for a change. In the hub only."""
-        if self._waiting is not None:
-            self._waiting.switch()
+        if self.waiting is not None:
+            self.waiting.switch()
 
     def next_look(self, handled: int) -> int:
         """After how many messages of a turn to look at the clock again; 0 when the turn is over.

@@ -186,6 +186,16 @@ class Conversation:
         self._connection.rest_in(greenlet, at_once=RECEIVE in self._handlers)
 
     @property
+    def ws(self) -> WebSocketConnector:
+        """Return what the handlers know of the connection."""
+        return self._ws
+
+    @property
+    def connection(self) -> Connection:
+        """Return the connection."""
+        return self._connection
+
+    @property
     def close_code(self) -> int:
         """Return what ended the connection, once it has ended."""
         return self._connection.close_code or ABNORMAL

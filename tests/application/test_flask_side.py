@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 
+import flask
 import pytest
 from werkzeug.exceptions import HTTPException
 
 from gws import App, WebSocket
+from gws.testing import Client
 
 from ..conftest import StartServer
 from ..support.harness import WAYS, Server, unharmed
@@ -154,11 +156,23 @@ def test_an_async_handler_is_the_same_with_and_without_teardown_functions(
     ]
 
 
-def test_what_hears_the_signals_of_a_teardown_is_told_of_every_event(start_server: StartServer) -> None:
-    server = start_server("teardown_signal")
-    with RawClient(server) as client:
-        client.say("1", "2", "3")
-        assert client.read_frames(3) == [said("[]"), said('["1"]'), said('["1", "2"]')]
+def test_what_hears_the_signals_of_a_teardown_is_told_of_every_event() -> None:
+    app = App(__file__)
+    torn = []
+
+    @flask.appcontext_tearing_down.connect_via(app)
+    def tear_down(sender: flask.Flask, **more: object) -> None:
+        torn.append(flask.g.pop("mine", None))
+
+    @WebSocket(app, "/web_socket").on("message")
+    def message(msg: str) -> list[str]:
+        flask.g.mine = msg
+        return [one for one in torn if one]
+
+    with Client(app).connect("/web_socket") as ws:
+        for number in "123":
+            ws.send(number)
+        assert [ws.receive_json() for _ in range(3)] == [[], ["1"], ["1", "2"]]
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -279,8 +293,10 @@ def test_other_servers_are_given_no_headers_of_the_connection(answering_app: App
 
 def test_a_page_and_a_websocket_may_share_a_url() -> None:
     app = App(__file__)
-    WebSocket(app, "/")
+    WebSocket(app, "/").on("connect")(lambda: "WebSocket")
     app.add_url_rule("/", endpoint="page", view_func=lambda: "page")
+    with Client(app).connect("/") as ws:
+        assert ws.receive() == "WebSocket"
     client = app.test_client()
     assert client.get("/").text == "page"
     assert client.head("/").status_code == 200

@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 from flask import Blueprint, Flask
 
-from gws import WebSocket
+from gws import App, WebSocket
+from gws.testing import Client
 
 from ..conftest import StartServer
 from ..support.client_frames import TEXT
 from ..support.harness import Server
+from ..support.program import python
 from ..support.raw_client import RawClient, said
 
 
@@ -64,11 +66,28 @@ def test_an_unknown_parameter_is_refused_at_decoration_with_the_known_ones(serve
         assert name in message
 
 
-def test_variables_of_a_prefix_are_variables_too(start_server: StartServer) -> None:
-    server = start_server("prefixes")
-    assert ask(server, "/en/gotham/cave/bat") == ["en", "gotham", "cave", "bat"]
-    # What it has under one prefix only, a handler cannot ask for.
-    assert ask(server, "/en/here/x") == ask(server, "/plain/here/x") == ["none", "x"]
+def test_variables_of_a_prefix_are_variables_too() -> None:
+    app = App(__file__)
+    outer, inner = Blueprint("outer", __name__), Blueprint("inner", __name__, url_prefix="/<kind>")
+    twice = Blueprint("twice", __name__)
+
+    @WebSocket(inner, "/<name>").on("connect")
+    def connect(kind: str, name: str, city: str, lang: str = "none") -> list[str]:
+        return [lang, city, kind, name]
+
+    @WebSocket(twice, "/here/<name>").on("connect")
+    def connect_here(name: str, lang: str = "none") -> list[str]:
+        return [lang, name]
+
+    outer.register_blueprint(inner, url_prefix="/<city>/<kind>")
+    app.register_blueprint(outer, url_prefix="/<lang>")
+    app.register_blueprint(twice, url_prefix="/<lang>")
+    app.register_blueprint(twice, url_prefix="/plain", name="again")
+    with Client(app) as client:
+        assert client.connect("/en/gotham/cave/bat").receive_json() == ["en", "gotham", "cave", "bat"]
+        # What it has under one prefix only, a handler cannot ask for.
+        for path in ("/en/here/x", "/plain/here/x"):
+            assert client.connect(path).receive_json() == ["none", "x"]
 
 
 def test_a_parameter_that_no_prefix_has_is_refused_where_the_blueprint_is_registered() -> None:
@@ -167,12 +186,27 @@ def test_what_is_injected_after_on_is_seen_and_router_dependencies_stay_on_their
         assert json.loads(str(client.read_frame()[1])) == seen
 
 
-def test_dependencies_are_empty_when_nothing_was_injected_and_may_come_while_a_client_is_connected(
-    start_server: StartServer,
-) -> None:
-    server = start_server("injection")
-    with RawClient(server, "/one") as one, RawClient(server, "/other") as other:
-        one.say("hello", "inject")
-        assert one.read_frames(2) == [said("[{}, {}]"), said('[{"later": 2}, {"late": 1}]')]
-        other.say("hello")
-        assert other.read_frame() == said('[{"later": 2}, {}]')
+def test_dependencies_are_empty_when_nothing_was_injected_and_may_come_while_a_client_is_connected() -> None:
+    script = """
+from gws import App, WebSocket
+from gws.testing import Client
+
+app = App("app")
+one, other = WebSocket(app, "/one"), WebSocket(app, "/other")
+
+@one.on("message")
+@other.on("message")
+def message(global_dependencies, router_dependencies):
+    return [global_dependencies, router_dependencies]
+
+with Client(app).connect("/one") as here, Client(app).connect("/other") as there:
+    here.send("hello")
+    print(here.receive())
+    one.inject(late=1)
+    other.inject_global(later=2)
+    for ws in (here, there):
+        ws.send("hello")
+        print(ws.receive())
+"""
+    # In a process of its own: global dependencies are those of all applications.
+    assert python(script) == '[{}, {}]\n[{"later": 2}, {"late": 1}]\n[{"later": 2}, {}]\n'

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from flask.json.provider import DefaultJSONProvider
+
+from gws import App, WebSocket, jsonify
+from gws.testing import Client
 
 from ..conftest import StartServer
 from ..support.client_frames import BINARY, TEXT, frame, text
@@ -111,14 +115,22 @@ def test_connect_and_close_return_like_message(server: Server) -> None:
         assert client.read_to_end() == [FIN]
 
 
-def test_json_is_that_of_the_applications_provider(start_server: StartServer) -> None:
-    server = start_server("json_provider")
-    with RawClient(server) as client:
-        client.say("hello")
-        client.close()
-        assert client.read_to_end() == [
-            said('{"z": "<object>", "a": 1}'),
-            said('["<object>"]'),
-            closed(1000),
-            FIN,
-        ]
+def test_json_is_that_of_the_applications_provider() -> None:
+    class Provider(DefaultJSONProvider):
+        """Writes the type of what it does not know, and keeps the order of keys."""
+
+        sort_keys = False
+
+        def default(self, value: object) -> str:
+            return f"<{type(value).__name__}>"
+
+    app = App(__file__)
+    app.json = Provider(app)
+    websocket = WebSocket(app, "/web_socket")
+    websocket.on("message")(lambda: {"z": object(), "a": 1})
+    websocket.on("close")(lambda: jsonify([object()]))
+    with Client(app).connect("/web_socket") as ws:
+        ws.send("hello")
+        assert ws.receive() == '{"z": "<object>", "a": 1}'
+    assert ws.receive() == '["<object>"]'
+    assert ws.closed == (1000, "")

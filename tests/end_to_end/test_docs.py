@@ -255,8 +255,15 @@ def test_a_script_runs_as_it_stands(block: Block, tmp_path: Path) -> None:
 @pytest.mark.parametrize("block", TESTS, ids=str)
 def test_a_test_passes_as_it_stands(block: Block, tmp_path: Path) -> None:
     (tmp_path / "test_sample.py").write_text(block.text)
+    if "gws_server" in block.text:
+        (configuration,) = (
+            other.text for other in BLOCKS if other.page == block.page and other.language == "ini"
+        )
+        (tmp_path / "pytest.ini").write_text(configuration)
+        (tmp_path / "app.py").write_text(PROGRAMS[0].text)
+    plugins = ["-p", "gws.testing.plugin", "-p", "no:cacheprovider"]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir=.", "."],
+        [sys.executable, "-m", "pytest", "-q", *plugins, "--rootdir=.", "."],
         cwd=tmp_path,
         # As on a machine that has pytest and gws: what else is installed here takes longer to load than the test.
         env=os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
