@@ -73,6 +73,8 @@ class WorkerServer(UpgradeServer, PyWSGIServer):
 class Worker(GeventWorker):
     """gunicorn's gevent worker; being told to stop, it first closes every WebSocket with 1001."""
 
+    wsgi_handler = WorkerHandler
+
     def run(self) -> None:
         """Serve until the worker is to stop, close every WebSocket, and wait for plain requests as gunicorn does.
 
@@ -107,7 +109,7 @@ class Worker(GeventWorker):
             keepalive=self.cfg.keepalive,
             spawn=pool,
             log=self.log,
-            handler_class=WorkerHandler,
+            handler_class=self.wsgi_handler,
             environ=environ,
             **options,
         )

@@ -44,7 +44,7 @@ INSIDE_A_FUNCTION = {
     ("protocol.typed", "pydantic"),
     ("testing.plugin", "testing.client"),
     ("servers.gunicorn_start", "gunicorn.arbiter"),
-    ("servers.gunicorn_start", "gunicorn.workers.ggevent"),
+    ("servers.gunicorn_start", "gunicorn.workers.base"),
 }
 """An application may be made without a server, not everyone has redis, gunicorn, msgspec and pydantic, the keeper stays
 small, and pytest loads the plugin in every run."""

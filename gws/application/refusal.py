@@ -10,7 +10,7 @@ from typing import Any
 from flask import Blueprint, Flask, Response, current_app, request
 from flask.sansio.blueprints import BlueprintSetupState
 from geventwebsocket.websocket import WebSocket as GeventWebSocket
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import BadRequest, HTTPException
 from werkzeug.routing.exceptions import WebsocketMismatch
 
 from ..errors import HandshakeRefusedError
@@ -48,11 +48,11 @@ class UpgradeRequired(HTTPException):
 
 
 def _ask_for_upgrade() -> None:
-    # The other way round, a handshake for a plain view, it stays a 400.
     if not isinstance(request.routing_exception, WebsocketMismatch):
         return
     if request.headers.get("Upgrade", "").lower() != "websocket":
         raise UpgradeRequired(f"{request.path} is a WebSocket: connect to it with ws:// or wss://")
+    raise BadRequest(f"{request.path} is no WebSocket: make it one with gws.WebSocket(app, {request.path!r})")
 
 
 def has_upgrade() -> bool:

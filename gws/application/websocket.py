@@ -118,7 +118,13 @@ class WebSocket:
         self._app: Flask | None = None
         install(app)
         view = self.endpoint.replace(".", "%2E")
-        app.add_url_rule(self.endpoint, endpoint=view, view_func=self._view, websocket=True)
+        try:
+            app.add_url_rule(self.endpoint, endpoint=view, view_func=self._view, websocket=True)
+        except AssertionError:
+            raise ValueError(
+                f"{app.name!r} has a WebSocket at {self.endpoint!r} already: one has all events, "
+                'by websocket.on("connect"), on("message") and on("close")'
+            ) from None
         if isinstance(app, Flask):
             self._bind_to(app, view)
             self._belong_to(app)
@@ -230,7 +236,11 @@ class WebSocket:
             TypeError: the message is neither `str`, `bytes`, `dict` nor `list`, the room no `str`, or `exclude` one id.
             ValueError: the room's name is longer than 1 KiB, or too many are to be left out.
         """
-        self._cluster().broadcast(self._endpoint, self._endpoint.encode(message), room, exclude)
+        frame = self._endpoint.encode(message)
+        cluster = self._cluster()
+        if process.phase is Phase.IDLE:
+            _warn_of_early_broadcast(repr(self))
+        cluster.broadcast(self._endpoint, frame, room, exclude)
 
     def close_connection(
         self, connection_id: str, code: int = 1000, reason: str = "Connection closed"
@@ -366,3 +376,12 @@ class WebSocket:
         if app not in self._settings:
             self._settings[app] = from_config(app.config, self._endpoint.settings)
         return self._settings[app]
+
+
+@functools.lru_cache(maxsize=64)
+def _warn_of_early_broadcast(endpoint: str) -> None:
+    logger.warning(
+        "%s broadcasts before a server runs in this process, and nobody is connected: "
+        "call it from a view or a handler, or use gws.Publisher in another program",
+        endpoint,
+    )

@@ -6,6 +6,8 @@ Longer than other modules: users read its docstrings.
 from __future__ import annotations
 
 import asyncio
+import functools
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -20,14 +22,17 @@ from ..cluster.process import process
 from ..cluster.registry import deliver
 from ..connection.backpressure import async_drain, drain
 from ..connection.connection import Connection
+from ..connection.states import OURS
 from ..connection.transport import HIGH_WATER
 from ..errors import TooManyRoomsError
 from ..metrics import counters
 from ..protocol.encoding import Sendable
-from ..protocol.frames import check_close
+from ..protocol.frames import GOING_AWAY, check_close
 from ..settings import Settings
 from .query_arguments import QueryArgument
 from .query_params import QueryParams
+
+logger = logging.getLogger("gws.conversation")
 
 _NO_ARGUMENTS: Final[Mapping[QueryArgument, Any]] = {}
 
@@ -209,9 +214,12 @@ class WebSocketConnector:
             WouldBlockError: sent to itself in a coroutine, and the client is behind.
         """
         queued = self._queue_for(recipient_id, message)
-        if queued and recipient_id == self.id:
-            self._accept_if_full()
-            drain(self._connection)
+        if recipient_id == self.id:
+            if queued:
+                self._accept_if_full()
+                drain(self._connection)
+            else:
+                self._say_why_dropped()
         return queued
 
     async def async_send_to(self, recipient_id: str, message: Sendable) -> bool:
@@ -223,9 +231,12 @@ class WebSocketConnector:
         """
         _require_loop("async_send_to", "sync_send_to")
         queued = self._queue_for(recipient_id, message)
-        if queued and recipient_id == self.id:
-            self._accept_if_full()
-            await async_drain(self._connection)
+        if recipient_id == self.id:
+            if queued:
+                self._accept_if_full()
+                await async_drain(self._connection)
+            else:
+                self._say_why_dropped()
         await self._end_burst()
         return queued
 
@@ -286,6 +297,11 @@ class WebSocketConnector:
         if recipient_id == self.id and self._connection.is_joining:
             return deliver([self._connection], frame)
         return process.cluster_of(self._endpoint).send_to(self._endpoint, recipient_id, frame)
+
+    def _say_why_dropped(self) -> None:
+        # Who is gone, or told that the server goes, is nobody's mistake.
+        if self._connection.ending is OURS and self.close_code != GOING_AWAY:
+            _warn_of_late_send(repr(self._endpoint))
 
     def _join(self, room: str) -> None:
         if self._connection.ending is not None:
@@ -362,3 +378,11 @@ def _require_loop(called: str, instead: str) -> None:
         raise RuntimeError(
             f"await ws.{called}(...) in an async def handler; a plain def handler calls ws.{instead}(...)"
         ) from None
+
+
+@functools.lru_cache(maxsize=64)
+def _warn_of_late_send(endpoint: str) -> None:
+    logger.warning(
+        "a handler of %s sends to its client behind ws.close(), which drops it and returns False: send first",
+        endpoint,
+    )

@@ -23,6 +23,9 @@ from ..servers.upgrade import Upgrade
 from ..settings import Settings
 from .results import fail, send_result
 
+_BEHIND_PROXY: Final = (
+    "behind a proxy, app.wsgi_app = werkzeug.middleware.proxy_fix.ProxyFix(app.wsgi_app, x_host=1)"
+)
 FORBIDDEN: Final = ("the connect handler refuses\n", 403, {"Content-Type": "text/plain; charset=utf-8"})
 """What a connect handler answers with that returns False."""
 MAX_REASON: Final = 123
@@ -51,7 +54,12 @@ def check_handshake(settings: Settings, upgrade: Upgrade) -> handshake.Accepted:
     if origin is not None:
         # Not `host_url`, which spells an international domain as people do, and the Origin does not.
         own = f"{request.scheme}://{request.headers.get('Host', '')}"
-        check_origin(origin, own, settings.allowed_origins)
+        try:
+            check_origin(origin, own, settings.allowed_origins)
+        except HandshakeRefusedError as refusal:
+            if "X-Forwarded-Host" in request.headers or "X-Forwarded-Proto" in request.headers:
+                raise HandshakeRefusedError(refusal.status, f"{refusal}; {_BEHIND_PROXY}") from None
+            raise
     return accepted
 
 

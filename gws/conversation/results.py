@@ -35,8 +35,9 @@ def encode_result(result: object, app: Flask, endpoint: Endpoint) -> bytes:
     try:
         return encode(result, app.json.dumps, endpoint.codec)
     except UnsendableError:
+        advice = "; await it in an `async def` handler" if inspect.isawaitable(result) else ""
         raise HandlerError(
-            f"a handler returns None, str, bytes, dict or list, not {type(result).__name__}"
+            f"a handler returns None, str, bytes, dict or list, not {type(result).__name__}{advice}"
         ) from None
 
 

@@ -8,14 +8,18 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 import gevent
+from gevent import monkey
+from geventwebsocket.handler import WebSocketHandler
 
 from ..cluster.process import process
 from ..errors import ConfigurationError
 from ..forks import Step, after_fork
 from . import gunicorn_log, patching
+from .pywsgi import UpgradeHandler
 from .shutdown import shutdown
 
 if TYPE_CHECKING:
+    from gunicorn.workers.base import Worker
     from gunicorn.workers.ggevent import GeventWorker
 
 RELOAD_INTERVAL: Final = 0.1
@@ -60,29 +64,45 @@ def _end_when_reloaded(worker: GeventWorker) -> None:
 
 
 def await_worker() -> None:
-    """Have `begin` called as soon as the hub runs, if this is a gunicorn worker then."""
+    """Have `begin` called as soon as the hub runs, if this is a gunicorn worker then; say if it is one in vain."""
     global _is_awaited
-    if not _is_awaited and "gunicorn.workers.ggevent" in sys.modules:
+    if not _is_awaited and "gunicorn.workers" in sys.modules:
         _is_awaited = True
-        if _find_worker() is not None:
+        worker = _find_worker()
+        if worker is not None:
+            _check_class(worker)
             gunicorn_log.join()
         gevent.spawn(_begin_in_worker)
 
 
-def _find_worker() -> GeventWorker | None:
+def _find_worker() -> Worker | None:
     """Return the worker that this process is.
 
     gunicorn tells an application nothing of it; yet it has the signals, also those that nobody else wants.
     """
-    from gunicorn.workers.ggevent import GeventWorker
+    from gunicorn.workers.base import Worker
 
     worker = getattr(signal.getsignal(signal.SIGWINCH), "__self__", None)
-    return worker if isinstance(worker, GeventWorker) and worker.pid == os.getpid() else None
+    return worker if isinstance(worker, Worker) and worker.pid == os.getpid() else None
+
+
+def _check_class(worker: Worker) -> None:
+    """Log an error if a worker of this class serves no WebSocket, before anybody asks it to."""
+    handler = getattr(worker, "wsgi_handler", None)
+    if handler is None or not issubclass(handler, UpgradeHandler | WebSocketHandler):
+        hangs = ""
+        if type(worker).__name__ == "ThreadWorker" and monkey.is_module_patched("socket"):
+            hangs = ", and a program that gevent has patched hangs in it"
+        worker.log.error(
+            "gunicorn's %s serves no WebSockets%s: run gunicorn -k gws.worker.Worker",
+            type(worker).__name__,
+            hangs,
+        )
 
 
 def _begin_in_worker() -> None:
     worker = _find_worker()
-    if worker is not None and not _has_begun:
+    if worker is not None and hasattr(worker, "server_class") and not _has_begun:
         shutdown.install_signal_handlers()
         begin(worker)
 
