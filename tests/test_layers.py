@@ -22,9 +22,10 @@ FLOORS = (
     {"connection", "backplane"},
     {"cluster"},
     {"servers"},
-    {"conversation", "cli"},
+    {"conversation"},
     {"application"},
-    {"testing", "worker", "__main__"},
+    {"testing", "worker", "cli"},
+    {"__main__"},
     {""},
 )
 """From the ground up; the package itself is on top. Wings on one floor do not know each other."""
@@ -34,6 +35,9 @@ IO = {"asyncio", "http", "select", "selectors", "signal", "socket", "ssl", "subp
 
 INSIDE_A_FUNCTION = {
     ("application.flask_app", "servers.serve"),
+    ("cli.run", "cli.supervisor"),
+    ("cli.server_checks", "packaging.requirements"),
+    ("cli.watching", "watchfiles"),
     ("backplane.engines", "backplane.embedded.engine"),
     ("backplane.engines", "backplane.redis.engine"),
     ("cluster.publisher", "backplane.redis.server"),
@@ -43,7 +47,8 @@ INSIDE_A_FUNCTION = {
     ("servers.gunicorn_start", "gunicorn.arbiter"),
     ("servers.gunicorn_start", "gunicorn.workers.ggevent"),
 }
-"""An application may be made without a server, not everyone has redis and gunicorn, and the keeper stays small."""
+"""An application may be made without a server, not everyone has redis, gunicorn and watchfiles, and the keeper stays
+small."""
 
 
 class Import(NamedTuple):
@@ -177,7 +182,10 @@ def test_what_is_on_the_wire_touches_no_hub_no_socket_and_no_clock(name: str) ->
 
 def test_who_needs_no_gevent_imports_none() -> None:
     """A `Publisher` and the command line run in any program, and so does whatever they need."""
-    reached, todo = set(), ["cluster.publisher", "cli.remote", "backplane.redis.server"]
+    reached, todo = (
+        set(),
+        ["cluster.publisher", "cli.main", "cli.remote", "cli.version", "backplane.redis.server"],
+    )
     while todo:
         name = todo.pop()
         reached.add(name)
@@ -187,7 +195,7 @@ def test_who_needs_no_gevent_imports_none() -> None:
 
 def test_only_who_serves_requests_knows_flask() -> None:
     knowing = {wing_of(name) for name in MODULES if foreign(name) & {"flask", "werkzeug"}}
-    assert knowing == {"servers", "conversation", "application"}
+    assert knowing == {"servers", "conversation", "application", "cli"}
 
 
 def test_only_the_engines_of_redis_know_redis() -> None:
@@ -212,8 +220,8 @@ def test_only_the_worker_needs_gunicorn() -> None:
     )
 
 
-def test_only_the_protocol_knows_the_websockets_package() -> None:
-    assert {wing_of(name) for name in MODULES if "websockets" in foreign(name)} == {"protocol"}
+def test_only_the_protocol_and_the_commands_that_are_clients_know_the_websockets_package() -> None:
+    assert {wing_of(name) for name in MODULES if "websockets" in foreign(name)} == {"protocol", "cli"}
 
 
 def test_importing_gws_imports_no_asyncio_server() -> None:

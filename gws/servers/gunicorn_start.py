@@ -64,12 +64,12 @@ def await_worker() -> None:
     global _is_awaited
     if not _is_awaited and "gunicorn.workers.ggevent" in sys.modules:
         _is_awaited = True
-        if _find_worker() is not None:
+        if find_worker() is not None:
             gunicorn_log.join()
         gevent.spawn(_begin_in_worker)
 
 
-def _find_worker() -> GeventWorker | None:
+def find_worker() -> GeventWorker | None:
     """Return the worker that this process is.
 
     gunicorn tells an application nothing of it; yet it has the signals, also those that nobody else wants.
@@ -81,7 +81,7 @@ def _find_worker() -> GeventWorker | None:
 
 
 def _begin_in_worker() -> None:
-    worker = _find_worker()
+    worker = find_worker()
     if worker is not None and not _has_begun:
         shutdown.install_signal_handlers()
         begin(worker)

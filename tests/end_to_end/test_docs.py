@@ -22,7 +22,7 @@ import pytest
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
-from gws.cli.remote import main
+from gws.cli.main import main
 from gws.cluster.ids import new_id
 
 from ..support.program import DEADLINE, Program
