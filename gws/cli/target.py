@@ -23,6 +23,12 @@ _REASON: Final = 300
 Function = TypeVar("Function", bound=Callable[..., object])
 
 
+class _WrongUrl(click.ClickException):
+    """A UsageError in all but this: it is shown with what looks like a URL."""
+
+    exit_code = 2
+
+
 class Target(NamedTuple):
     """What a handshake needs."""
 
@@ -97,7 +103,7 @@ def _complete(url: str) -> str:
         if scheme.lower() not in _SCHEMES or not parts.hostname or parts.port == 0:
             raise ValueError
     except ValueError:
-        raise click.UsageError("the URL is written ws://host:port/path, or wss:// for TLS") from None
+        raise _WrongUrl("the URL is written ws://host:port/path, or wss://host/path for TLS") from None
     return f"{_SCHEMES[scheme.lower()]}://{rest.partition('#')[0]}"
 
 
