@@ -45,14 +45,11 @@ _EVENTS: Final = 64
 
 
 class _Line(NamedTuple):
-    """What was typed; None at the end."""
-
+    # None at the end.
     text: str | None
 
 
 class _Note(NamedTuple):
-    """What is to be shown beside the messages."""
-
     text: str
 
 
@@ -148,6 +145,8 @@ class Session:
         self._keyboard = Keyboard(self._take_line)
         self._commands = Commands(templates, self._say, lambda text: self._put(_Note(text)))
         self._connection: ClientConnection | None = None
+        self._connections = contextlib.ExitStack()
+        """That one, or nothing: what `websockets` opens it wants closed by a `with`."""
         self._is_open = threading.Event()
         self._is_closing = False
         self._end = float("inf")
@@ -170,9 +169,8 @@ class Session:
     def close(self) -> None:
         """Close the connection, if there is one."""
         self._is_closing = True
-        if self._connection is not None:
-            with contextlib.suppress(ConnectionClosed, KeyboardInterrupt):
-                self._connection.close()
+        with contextlib.suppress(ConnectionClosed, KeyboardInterrupt):
+            self._connections.close()
 
     def _put(self, event: _Line | _Note | _Message | _End) -> None:
         """Have the main thread see to something; at the end nobody does, and nothing has to wait for it."""
@@ -254,14 +252,10 @@ class Session:
         """Connect, again and again if that was asked for; return the exit code if it is in vain."""
         began = time.monotonic()
         is_first = self._connection is None
+        self._connections.close()
         for attempt in itertools.count():
             try:
-                connection = open_connection(
-                    self._target.url,
-                    max_size=MAX_SIZE,
-                    close_timeout=CLOSE_TIMEOUT,
-                    **options_of(self._target),
-                )
+                connection = self._connections.enter_context(self._make_connection())
             except (OSError, WebSocketException, ValueError) as error:
                 status = status_of(error)
                 self._say(f"no connection to {self._target.shown}: {describe_refusal(error)}")
@@ -277,6 +271,13 @@ class Session:
         again = "" if is_first else f" again, after {(time.monotonic() - began) * 1000:.0f} ms"
         self._say(f"connected to {self._target.shown}{again}{subprotocol}")
         return None
+
+    def _make_connection(self) -> ClientConnection:
+        options = options_of(self._target)
+        connection: ClientConnection = open_connection(
+            self._target.url, max_size=MAX_SIZE, close_timeout=CLOSE_TIMEOUT, **options
+        )
+        return connection
 
     def _receive(self, connection: ClientConnection) -> None:
         with contextlib.suppress(ConnectionClosed):

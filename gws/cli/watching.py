@@ -50,6 +50,8 @@ class Watcher:
         for changes in watchfiles.watch(
             *self._folders,
             watch_filter=lambda _, path: path.endswith(".py") and not self._is_foreign(path),
+            # Milliseconds to wait for more: a log below the folders may never be still.
+            debounce=400,
             stop_event=self._stop,
             rust_timeout=200,
             raise_interrupt=False,

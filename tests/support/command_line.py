@@ -40,7 +40,7 @@ def gws_command(*arguments: str, without: str = "") -> list[str]:
     script = (
         f"import sys; sys.modules[{without!r}] = None; from gws.cli.main import main; main(prog_name='gws')"
     )
-    return [sys.executable, *(["-c", script] if without else ["-m", "gws"]), *arguments]
+    return [sys.executable, "-W", "error", *(["-c", script] if without else ["-m", "gws"]), *arguments]
 
 
 def environment() -> dict[str, str]:
