@@ -279,8 +279,9 @@ def test_every_worker_class_exists() -> None:
 
 
 def test_every_subcommand_exists() -> None:
-    pattern = r"(?:python -m gws|flask ws|`gws|(?m:^gws)) (\w+)"
+    pattern = r"(?:python -m gws|flask ws|`gws) (\w+)"
     used = {match[1] for page in PAGES for match in re.finditer(pattern, page.read_text())}
+    used |= words_behind(r"(?m)(?:^|\| )gws (\w+)")
     assert {"publish", "run", "connect"} <= used
     assert used - set(COMMANDS_OF_GWS) == set()
 
