@@ -26,6 +26,8 @@ AT_ONCE: Final = 100
 """Handshakes that wait for an answer at a time."""
 OPEN_TIMEOUT: Final = 10.0
 """Seconds for a connection and its handshake."""
+GREETINGS: Final = 0.2
+"""Seconds for what a server says of its own when somebody connects."""
 LAST_ANSWERS: Final = 2.0
 """Seconds for what is on its way when the time is over."""
 BUSY: Final = 0.9
@@ -184,6 +186,8 @@ class Bench:
         return lane
 
     async def _measure(self) -> None:
+        await _wait(self._stop, GREETINGS)
+        self.tally.has_begun = True
         began, cpu = time.perf_counter(), time.process_time()
         progress = asyncio.ensure_future(self._show_progress(began))
         if self._rate is None:

@@ -38,7 +38,7 @@ INTERRUPTED: Final = 130
 def connect(
     execute: tuple[str, ...], wait: float, reconnect: bool, templates: tuple[str, ...], **options: Any
 ) -> None:
-    r"""Talk to the WebSocket at URL.
+    """Talk to the WebSocket at URL.
 
     In a terminal, each line is a message, and /help lists commands such as /ping and /close. From a pipe, each line is
     a message as it stands, and each answer is a line. A program can tell by the exit code how it ended:
@@ -51,7 +51,7 @@ def connect(
     4    the server closed with another code than 1000
     5    the connection was lost
     130  Ctrl-C
-    """
+    """  # noqa: D301 - click's mark, by which these lines stay lines
     if not wait >= 0:
         raise click.UsageError("--wait is a number of seconds, or inf")
     session = Session(make_target(**options), _parse(templates), list(execute), wait, reconnect)

@@ -103,6 +103,7 @@ def _save_history(path: Path) -> None:
     """Keep what was typed, for this user only: there may be a password in it."""
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
+        # GNU readline would see to it by itself, libedit would not.
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
         readline.set_history_length(HISTORY_LENGTH)
         readline.write_history_file(path)

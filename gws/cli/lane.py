@@ -31,6 +31,8 @@ class Tally:
         self.latencies = Latencies()
         self.errors: Counter[str] = Counter()
         self.sent = 0
+        self.has_begun = False
+        """Whether anything has been sent: what comes before that is a greeting, and no answer."""
         self.is_over = False
         """Whether nothing more is to be sent."""
 
@@ -116,7 +118,7 @@ class Lane(asyncio.Protocol):
 
     def _read(self, data: bytes) -> None:
         # The keepalive's ping leaves nothing behind; after all else the next byte may be in the middle of a frame.
-        if not (data[0] == _PING and len(data) == 2 + data[1]) and self.opened.done():
+        if not (data[0] == _PING and len(data) == 2 + data[1]) and self._tally.has_begun:
             self._is_echo = False
         self._protocol.receive_data(data)
         for event in self._protocol.events_received():
@@ -132,6 +134,8 @@ class Lane(asyncio.Protocol):
             self.opened.set_result("" if error is None else describe_refusal(error))
 
     def _take_answer(self) -> None:
+        if not self._tally.has_begun:
+            return
         if not self.waiting:
             self._tally.errors["messages that answer nothing"] += 1
             return

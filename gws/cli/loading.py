@@ -15,6 +15,7 @@ from ..cluster.endpoint import Endpoint
 from ..cluster.names import declared
 from ..printable import printable
 from ..servers.gunicorn_start import find_worker
+from ..servers.serve import importing
 from .run import CANNOT_START
 
 
@@ -41,9 +42,13 @@ def load(name: str | None) -> Flask:
         click.UsageError: there is none of this name; it says why.
         Exception: whatever the module raises when it is imported.
     """
-    # Has an `app.run()` that no `if __name__ == "__main__"` protects do nothing.
+    # An `app.run()` or `app.start()` that no `if __name__ == "__main__"` protects does nothing.
     os.environ["FLASK_RUN_FROM_CLI"] = "true"
-    return ScriptInfo(name, set_debug_flag=False).load_app()
+    try:
+        with importing():
+            return ScriptInfo(name, set_debug_flag=False).load_app()
+    finally:
+        del os.environ["FLASK_RUN_FROM_CLI"]
 
 
 def load_or_exit(name: str | None) -> Flask:

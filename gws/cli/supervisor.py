@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import queue
 import selectors
 import signal
 import socket
@@ -79,7 +80,7 @@ class Supervisor:
         self._wake, self._waker = socket.socketpair()
         self._waker.setblocking(False)
         self._wake.setblocking(False)
-        self._changed: list[str] = []
+        self._changed: queue.SimpleQueue[list[str]] = queue.SimpleQueue()
         self._is_told = False
         self._serving: Child | None = None
         self._starting: Child | None = None
@@ -122,7 +123,7 @@ class Supervisor:
                 self._bury(child)
             elif time.monotonic() > child.deadline:
                 child.process.kill()
-        if self._changed and not self._is_told:
+        if not self._changed.empty() and not self._is_told:
             self._reload()
 
     def _time_left(self) -> float | None:
@@ -134,8 +135,10 @@ class Supervisor:
         self._selector.register(self._starting.line, selectors.EVENT_READ)
 
     def _reload(self) -> None:
-        changed, self._changed = self._changed, []
-        names = [printable(os.path.relpath(path)) for path in dict.fromkeys(changed)]
+        paths: dict[str, None] = {}
+        while not self._changed.empty():
+            paths |= dict.fromkeys(self._changed.get())
+        names = [printable(os.path.relpath(path)) for path in paths]
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
         self._say(f"{', '.join(names[:3])}{more} changed")
         if self._starting is not None:
@@ -177,7 +180,7 @@ class Supervisor:
 
     def _note_change(self, paths: list[str]) -> None:
         """Hand a change over, from the watcher's thread."""
-        self._changed = self._changed + paths
+        self._changed.put(paths)
         with contextlib.suppress(BlockingIOError):
             self._waker.send(b".")
 

@@ -5,10 +5,12 @@ Not called `serve`: `gws.serve` is the function, whichever is imported first.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import signal
 import socket
 import sys
+from collections.abc import Iterator
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 
 BACKLOG: Final = 4096
 
+_is_importing = False
+
 
 def serve(app: Any, host: str = "127.0.0.1", port: int = 8080, **options: Unpack[ServeOptions]) -> None:
     """Serve an application until SIGTERM or Ctrl-C; then close every connection of the process with 1001 and return.
@@ -45,11 +49,29 @@ def serve(app: Any, host: str = "127.0.0.1", port: int = 8080, **options: Unpack
         SystemExit: 1, with one line that says why the port, the certificate or the backplane cannot be used, or which
             two endpoints of two applications have the same name.
     """
+    if _is_importing:
+        print(
+            f"gws: {_calling_line()} is passed over, since the application is only imported here: put it under "
+            'if __name__ == "__main__"',
+            file=sys.stderr,
+        )
+        return
     patching.check()
     server = start_server(app, host, port, options)
     scheme = "https" if server.ssl_enabled else "http"
     print(f"gws listens on {scheme}://{_shown(host, server.server_port)}", file=sys.stderr, flush=True)
     serve_until_signalled(server)
+
+
+@contextlib.contextmanager
+def importing() -> Iterator[None]:
+    """Have calls of `serve` do nothing meanwhile: somebody else imports the application, and serves it or does not."""
+    global _is_importing
+    _is_importing = True
+    try:
+        yield
+    finally:
+        _is_importing = False
 
 
 def serve_until_signalled(server: UpgradeServer) -> None:

