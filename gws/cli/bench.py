@@ -261,11 +261,13 @@ class Bench:
             yield "latency  " + "  ".join(f"{name} {duration(value)}" for name, value in figures)
             yield from latencies.bars()
             yield _CLOSED_LOOP if self._rate is None else _OPEN_LOOP
-            if self._cpu > BUSY * self._took:
-                yield (
-                    f"This program took {100 * self._cpu / self._took:.0f} % of a core, so the server may be faster: "
-                    "run several at once, or use a lower --rate."
-                )
+            share = self._cpu / self._took
+            advice = (
+                ", so the server may be faster: run several at once, or use a lower --rate"
+                if share > BUSY
+                else ""
+            )
+            yield f"This program took {share:.0%} of a core{advice}."
         yield f"errors: {sum(tally.errors.values())}"
         for what, count in tally.errors.most_common():
             yield f"{count:>10} {what}"

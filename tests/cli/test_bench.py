@@ -69,6 +69,7 @@ def test_it_counts_what_is_answered_and_times_it(server: Server) -> None:
     bars = [int(count) for count in re.findall(r"(?m)^ +< \S+ .?s +(\d+) +[\d.]+ %", done.stdout)]
     assert sum(bars) == answered
     assert "coordinated omission" in done.stdout
+    assert re.search(r"This program took \d+% of a core", done.stdout)
     assert done.stdout.endswith("errors: 0\n")
 
 
