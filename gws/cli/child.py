@@ -8,7 +8,7 @@ if __name__ == "__main__":
 import json
 import os
 import sys
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import click
 import gevent.socket
@@ -18,6 +18,9 @@ from ..servers.serve import serve_until_signalled, start_server_on
 from ..servers.serve_options import ServeOptions
 from .loading import announce, load_or_exit
 from .run import CANNOT_START
+
+MOST_CONNECTIONS: Final = 1_000_000
+"""More than a process may have files open."""
 
 
 class Order(NamedTuple):
@@ -40,6 +43,9 @@ def main(order: Order) -> None:
     app = load_or_exit(order.app)
     patching.check()
     options: ServeOptions = {"certfile": order.cert, "keyfile": order.key}
+    if handover.VARIABLE in os.environ:
+        # Connections are counted, so that the requests among them can be waited for.
+        options["spawn"] = MOST_CONNECTIONS
     listener = gevent.socket.socket(fileno=order.descriptor)
     listener.set_inheritable(False)
     try:

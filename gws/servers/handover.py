@@ -21,6 +21,9 @@ VARIABLE: Final = "GWS_HANDOVER"
 
 RESTART: Final = Close(SERVICE_RESTART, "service restart")
 
+LAST_REQUESTS: Final = 3.0
+"""Seconds for the plain requests that have come before the newer process served."""
+
 _line: gevent.socket.socket | None = None
 
 
@@ -42,10 +45,12 @@ def begin(leader: int) -> None:
     gevent.spawn(_end_with_line, leader)
 
 
-def look() -> None:
-    """Have a stop that is about to begin close with 1012, if a newer process serves."""
-    if _line is not None and _has_hung_up(_line):
-        shutdown.close = RESTART
+def look() -> bool:
+    """Return whether a newer process serves; a stop that is about to begin closes with 1012 then."""
+    if _line is None or not _has_hung_up(_line):
+        return False
+    shutdown.close = RESTART
+    return True
 
 
 def _has_hung_up(line: gevent.socket.socket) -> bool:

@@ -124,9 +124,9 @@ def serve_until_stopped(server: UpgradeServer) -> None:
     try:
         server.stop_requested.wait()
     finally:
-        handover.look()
+        is_replaced = handover.look()
         shutdown.close_all().join()
-        server.stop(timeout=0)
+        server.stop(timeout=handover.LAST_REQUESTS if is_replaced else 0)
 
 
 def _make_server(app: Any, where: Any, options: ServeOptions) -> UpgradeServer:

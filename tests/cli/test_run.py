@@ -164,6 +164,30 @@ def test_a_page_that_connects_again_is_back_within_300_ms(
     assert "Traceback" not in server.log()
 
 
+SLOW = """
+@app.get("/slow")
+def slow():
+    while not os.path.exists("go"):
+        time.sleep(0.01)
+    return "done"
+"""
+
+
+def test_a_request_that_the_old_process_has_is_answered_by_it(start: RunGws) -> None:
+    server = start("--reload", source=APP + SLOW)
+    answers: list[str] = []
+    asker = threading.Thread(target=lambda: answers.append(server.get("/slow")))
+    with connect(server.url()) as client:
+        assert hear(client) == "version 1"
+        server.change("VERSION = 1", "VERSION = 2")
+        wait_for(lambda: "app.py changed" in server.log(), "the change to be seen")
+        asker.start()
+        assert wait_for_close(client)[0] == 1012
+    server.app.with_name("go").touch()
+    asker.join(DEADLINE)
+    assert answers == ["done"]
+
+
 def test_nobody_is_refused_while_it_reloads(start: RunGws) -> None:
     server = start("--reload")
     versions: list[str] = []
@@ -234,6 +258,8 @@ def test_a_supervisor_that_is_killed_takes_the_server_with_it(start: RunGws) -> 
     server.wait()
     wait_for(lambda: not Path(f"/proc/{pid}").exists() or _is_dead(pid), "the server to end")
     with contextlib.closing(socket.socket()) as again:
+        # The request that told the pid lingers in TIME_WAIT.
+        again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         again.bind(("127.0.0.1", server.port))
 
 
