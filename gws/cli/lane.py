@@ -19,6 +19,7 @@ from .latencies import Latencies
 from .target import describe_refusal
 
 MAX_WAITING: Final = 1000
+MAX_WAITING_BYTES: Final = 64 * 1024 * 1024
 """Messages of a connection that may wait for their answers; one that is due then is not sent, and counted."""
 _PING: Final = 0x89
 _MESSAGE: Final = (Opcode.CONT, Opcode.TEXT, Opcode.BINARY)
@@ -65,6 +66,7 @@ class Lane(asyncio.Protocol):
         self._headers = headers
         # One mask for all (RFC 6455 §5.3 wants new ones): nobody between is to be fooled here.
         self._frame = Frame(Opcode.TEXT, message.encode()).serialize(mask=True)
+        self._most_waiting = max(1, min(MAX_WAITING, MAX_WAITING_BYTES // len(self._frame)))
         self._answer = answer
         self._tally = tally
         self._is_echo = True
@@ -83,8 +85,8 @@ class Lane(asyncio.Protocol):
 
     def send(self, due: float) -> None:
         """Send the message, which was due then by `time.perf_counter`."""
-        if len(self.waiting) >= MAX_WAITING:
-            self._tally.errors[f"not sent: {MAX_WAITING} of its connection wait for an answer"] += 1
+        if len(self.waiting) >= self._most_waiting:
+            self._tally.errors[f"not sent: {self._most_waiting} of its connection wait for an answer"] += 1
             return
         self.waiting.append(due)
         self._tally.sent += 1

@@ -20,6 +20,7 @@ from ..errors import GwsError
 from ..printable import printable
 from .findings import Finding, error, note, ok, warning
 from .loading import Route
+from .version import describe
 
 WORKERS: Final = ("gws.worker.Worker", "geventwebsocket.gunicorn.workers.GeventWebSocketWorker")
 """The worker classes that serve WebSockets."""
@@ -160,7 +161,7 @@ def _check_versions() -> Iterator[Finding]:
     for requirement in unmet:
         yield error("versions", f"gws needs {requirement}", f"pip install '{requirement.partition(', ')[0]}'")
     if not unmet:
-        yield ok("versions", "`gws version` lists them, and gws runs on each")
+        yield ok("versions", ", ".join(describe()))
     if not compiled.is_compiled:
         yield note("versions", "gws's hot modules are not compiled", compiled.why_not())
 
