@@ -1,5 +1,5 @@
 """`python -m gws`."""
 
-from .cli.remote import main
+from .cli.main import main
 
 main(prog_name="python -m gws")

@@ -13,7 +13,7 @@ from gevent.event import Event
 from gevent.pool import Pool
 
 from .printable import printable
-from .servers import gunicorn_log, gunicorn_start
+from .servers import gunicorn_log, gunicorn_start, handover
 from .servers.access_log import MAX_LINE
 from .servers.pywsgi import UpgradeHandler
 from .servers.shutdown import shutdown
@@ -84,6 +84,7 @@ class Worker(GeventWorker):
         self.log.atoms_wrapper_class = PrintableAtoms
         pools = [Pool(self.worker_connections) for _ in self.sockets]
         servers = [self._serve(listener, pool) for listener, pool in zip(self.sockets, pools, strict=True)]
+        handover.begin(self.ppid)
         try:
             while self.alive:
                 self.notify()
@@ -91,6 +92,7 @@ class Worker(GeventWorker):
         finally:
             # Also when a KeyboardInterrupt of a handler's, or a master that is gone, ends it.
             began = time.monotonic()
+            handover.look()
             self._wait_for(shutdown.close_all(), None)
         if not self._wait_for(gevent.spawn(_join, pools), began + self.cfg.graceful_timeout):
             self.log.warning("Worker graceful timeout (pid:%s)", self.pid)

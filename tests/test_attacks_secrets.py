@@ -18,7 +18,7 @@ import pytest
 from click.testing import CliRunner
 
 from gws.backplane.urls import censor, check, redact, redact_all
-from gws.cli.remote import main
+from gws.cli.main import main
 from gws.cluster.publisher import Publisher
 from gws.errors import BackplaneError
 

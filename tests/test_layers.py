@@ -22,9 +22,10 @@ FLOORS = (
     {"connection", "backplane"},
     {"cluster"},
     {"servers"},
-    {"conversation", "cli"},
+    {"conversation"},
     {"application"},
-    {"testing", "worker", "__main__"},
+    {"testing", "worker", "cli"},
+    {"__main__"},
     {""},
 )
 """From the ground up; the package itself is on top. Wings on one floor do not know each other."""
@@ -34,6 +35,9 @@ IO = {"asyncio", "http", "select", "selectors", "signal", "socket", "ssl", "subp
 
 INSIDE_A_FUNCTION = {
     ("application.flask_app", "servers.serve"),
+    ("cli.run", "cli.supervisor"),
+    ("cli.server_checks", "packaging.requirements"),
+    ("cli.watching", "watchfiles"),
     ("backplane.engines", "backplane.embedded.engine"),
     ("backplane.engines", "backplane.redis.engine"),
     ("cluster.publisher", "backplane.redis.server"),
@@ -46,8 +50,8 @@ INSIDE_A_FUNCTION = {
     ("servers.gunicorn_start", "gunicorn.arbiter"),
     ("servers.gunicorn_start", "gunicorn.workers.base"),
 }
-"""An application may be made without a server, not everyone has redis, gunicorn, msgspec and pydantic, the keeper stays
-small, and pytest loads the plugin in every run."""
+"""An application may be made without a server, not everyone has redis, gunicorn, watchfiles, msgspec and pydantic, the
+keeper stays small, and pytest loads the plugin in every run."""
 
 
 class Import(NamedTuple):
@@ -181,7 +185,10 @@ def test_what_is_on_the_wire_touches_no_hub_no_socket_and_no_clock(name: str) ->
 
 def test_who_needs_no_gevent_imports_none() -> None:
     """A `Publisher` and the command line run in any program, and so does whatever they need."""
-    reached, todo = set(), ["cluster.publisher", "cli.remote", "backplane.redis.server"]
+    reached, todo = (
+        set(),
+        ["cluster.publisher", "cli.main", "cli.remote", "cli.version", "backplane.redis.server"],
+    )
     while todo:
         name = todo.pop()
         reached.add(name)
@@ -191,7 +198,7 @@ def test_who_needs_no_gevent_imports_none() -> None:
 
 def test_only_who_serves_requests_knows_flask() -> None:
     knowing = {wing_of(name) for name in MODULES if foreign(name) & {"flask", "werkzeug"}}
-    assert knowing == {"servers", "conversation", "application", "testing"}
+    assert knowing == {"servers", "conversation", "application", "testing", "cli"}
 
 
 def test_only_the_engines_of_redis_know_redis() -> None:
@@ -216,8 +223,12 @@ def test_only_the_worker_needs_gunicorn() -> None:
     )
 
 
-def test_only_the_protocol_and_the_tests_client_know_the_websockets_package() -> None:
-    assert {wing_of(name) for name in MODULES if "websockets" in foreign(name)} == {"protocol", "testing"}
+def test_only_the_protocol_and_clients_know_the_websockets_package() -> None:
+    assert {wing_of(name) for name in MODULES if "websockets" in foreign(name)} == {
+        "protocol",
+        "testing",
+        "cli",
+    }
 
 
 def test_importing_gws_imports_no_asyncio_server() -> None:

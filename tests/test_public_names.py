@@ -52,7 +52,10 @@ def test_a_star_takes_them_all() -> None:
     assert set(gws.__all__) <= set(names)
 
 
-@pytest.mark.parametrize("statement", ["import gws", "from gws import Publisher", "import gws.cli.remote"])
+@pytest.mark.parametrize(
+    "statement",
+    ["import gws", "from gws import Publisher", "import gws.cli.main, gws.cli.remote, gws.cli.version"],
+)
 def test_who_only_publishes_imports_neither_gevent_nor_flask(statement: str) -> None:
     script = f"{statement}; import sys; print(sorted({{'gevent', 'flask', 'asyncio'}} & set(sys.modules)))"
     assert python(script) == "[]\n"

@@ -1,17 +1,13 @@
-"""The command line, `python -m gws`: what a `Publisher` does, from a shell, and which gws this is."""
+"""`gws publish`, `gws send` and `gws close`: what a `Publisher` does, from a shell."""
 
 from __future__ import annotations
 
-import platform
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from importlib import metadata
+from contextlib import contextmanager
 
 import click
 
-from .. import compiled
-from ..backplane.urls import redact_all
 from ..cluster.publisher import Publisher
 from ..errors import GwsError
 from ..printable import printable
@@ -30,23 +26,7 @@ _endpoint = click.option(
 )
 
 
-class _Group(click.Group):
-    """Says what is wrong with a command line without the password in it, wherever that stands."""
-
-    def invoke(self, ctx: click.Context) -> object:
-        """Run the command."""
-        try:
-            return super().invoke(ctx)
-        except click.UsageError as error:
-            raise click.UsageError(redact_all(error.format_message()), error.ctx) from None
-
-
-@click.group(cls=_Group)
-def main() -> None:
-    """Send to the WebSockets of a running application, from outside of it; and say which gws this is."""
-
-
-@main.command()
+@click.command()
 @_url
 @_endpoint
 @click.option("--room", help="The room whose members get it; without one, every connection does.")
@@ -64,7 +44,7 @@ def publish(url: str, endpoint: str, room: str | None, text: str) -> None:
     click.echo(f"{count} {'node' if count == 1 else 'nodes'} heard it")
 
 
-@main.command()
+@click.command()
 @_url
 @_endpoint
 @click.argument("connection_id", metavar="ID")
@@ -79,7 +59,7 @@ def send(url: str, endpoint: str, connection_id: str, text: str) -> None:
         _expect(publisher.send_to(endpoint, connection_id, _read(text)), connection_id)
 
 
-@main.command()
+@click.command()
 @_url
 @_endpoint
 @click.option("--code", default=1000, show_default=True, help="The close code.")
@@ -90,17 +70,6 @@ def close(url: str, endpoint: str, code: int, reason: str, connection_id: str) -
     with _publisher(url) as publisher:
         _expect_endpoint(publisher, endpoint)
         _expect(publisher.close_connection(endpoint, connection_id, code, reason), connection_id)
-
-
-@main.command()
-def version() -> None:
-    """Print what runs here: versions, and whether gws's hot modules are compiled."""
-    state = "compiled" if compiled.is_compiled else f"not compiled: {compiled.why_not()}"
-    click.echo(f"gws {metadata.version('gevent-gws')}, {state}")
-    click.echo(f"Python {platform.python_version()} on {platform.platform()}")
-    for package in ("gevent", "Flask", "Werkzeug", "websockets", "gevent-websocket", "gunicorn", "redis"):
-        with suppress(metadata.PackageNotFoundError):
-            click.echo(f"{package} {metadata.version(package)}")
 
 
 @contextmanager

@@ -75,6 +75,11 @@ def declare(app: Application, endpoint: Endpoint) -> None:
         raise ValueError(_complaint(party, Party(app, endpoint.name, other)))
 
 
+def declared(app: Application) -> dict[str, Endpoint]:
+    """Return the endpoints of an application, by name."""
+    return dict(app.extensions.get(_KEY, {}))
+
+
 def everywhere() -> list[Party]:
     """All endpoints of this process whose applications have not been dropped; some of these may be garbage yet."""
     return _parties(tuple(_applications))
@@ -85,7 +90,13 @@ def behind(wsgi: object) -> list[Party]:
 
     Looked into are their attributes, lists and dicts, and the variables that they name where they are functions.
     """
-    applications = {id(app): app for app in tuple(_applications)}
+    seen = {id(one) for one in reachable(wsgi)}
+    return _parties(app for app in tuple(_applications) if id(app) in seen)
+
+
+def reachable(wsgi: object) -> list[object]:
+    """Return what a WSGI application may hand a request on to, itself first; as `behind` otherwise."""
+    applications = {id(app) for app in tuple(_applications)}
     seen: dict[int, object] = {}
     todo = [wsgi]
     while todo:
@@ -94,7 +105,7 @@ def behind(wsgi: object) -> list[Party]:
             seen[id(one)] = one
             # `app.wsgi_app = Middleware(app.wsgi_app)`, as Flask has it.
             todo += [vars(one).get("wsgi_app")] if id(one) in applications else _parts(one)
-    return _parties(app for known, app in applications.items() if known in seen)
+    return list(seen.values())
 
 
 def check(parties: Iterable[Party]) -> None:

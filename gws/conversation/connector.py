@@ -27,7 +27,8 @@ from ..connection.transport import HIGH_WATER
 from ..errors import TooManyRoomsError
 from ..metrics import counters
 from ..protocol.encoding import Sendable
-from ..protocol.frames import GOING_AWAY, check_close
+from ..protocol.frames import check_close
+from ..servers.shutdown import shutdown
 from ..settings import Settings
 from .query_arguments import QueryArgument
 from .query_params import QueryParams
@@ -300,7 +301,7 @@ class WebSocketConnector:
 
     def _say_why_dropped(self) -> None:
         # Who is gone, or told that the server goes, is nobody's mistake.
-        if self._connection.ending is OURS and self.close_code != GOING_AWAY:
+        if self._connection.ending is OURS and not shutdown.is_stopping:
             _warn_of_late_send(repr(self._endpoint))
 
     def _join(self, room: str) -> None:

@@ -36,6 +36,8 @@ NORMAL: Final = 1000
 GOING_AWAY: Final = 1001
 POLICY_VIOLATION: Final = 1008
 INTERNAL_ERROR: Final = 1011
+SERVICE_RESTART: Final = 1012
+"""The server begins anew: connect again, after a random time if there are many (IANA's registry; not in RFC 6455)."""
 NO_CODE: Final = 1005
 """The peer's Close frame carried no code; never on the wire (RFC 6455 §7.4.1)."""
 ABNORMAL: Final = 1006

@@ -68,14 +68,14 @@ def await_worker() -> None:
     global _is_awaited
     if not _is_awaited and "gunicorn.workers" in sys.modules:
         _is_awaited = True
-        worker = _find_worker()
+        worker = find_worker()
         if worker is not None:
             _check_class(worker)
             gunicorn_log.join()
         gevent.spawn(_begin_in_worker)
 
 
-def _find_worker() -> Worker | None:
+def find_worker() -> Worker | None:
     """Return the worker that this process is.
 
     gunicorn tells an application nothing of it; yet it has the signals, also those that nobody else wants.
@@ -101,7 +101,7 @@ def _check_class(worker: Worker) -> None:
 
 
 def _begin_in_worker() -> None:
-    worker = _find_worker()
+    worker = find_worker()
     if worker is not None and hasattr(worker, "server_class") and not _has_begun:
         shutdown.install_signal_handlers()
         begin(worker)

@@ -52,7 +52,7 @@ def check() -> None:
             "stops every connection. Begin your program with `from gevent import monkey; monkey.patch_all()`"
         )
         return
-    found = list(_find_unpatched())
+    found = list(find_unpatched(TIME_LIMIT))
     if found:
         rest = f", and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
         logger.warning(
@@ -63,9 +63,13 @@ def check() -> None:
         )
 
 
-def _find_unpatched() -> Iterator[str]:
-    """Yield what modules hold of the library as it was; a leading underscore says that it is on purpose."""
-    deadline = time.process_time() + TIME_LIMIT
+def find_unpatched(time_limit: float) -> Iterator[str]:
+    """Yield what modules hold of the library as it was; a leading underscore says that it is on purpose.
+
+    Args:
+        time_limit: seconds of CPU, after which the rest is not looked at.
+    """
+    deadline = time.process_time() + time_limit
     originals = _originals()
     for name, module in tuple(sys.modules.items()):
         if name.partition(".")[0] in _EXEMPT or not issubclass(type(module), ModuleType):

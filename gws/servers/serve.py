@@ -5,10 +5,12 @@ Not called `serve`: `gws.serve` is the function, whichever is imported first.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import signal
 import socket
 import sys
+from collections.abc import Iterator
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,7 +19,7 @@ import gevent
 from ..cluster.process import process
 from ..errors import ConfigurationError
 from ..forks import Step, after_fork
-from . import patching
+from . import handover, patching
 from .pywsgi import WebSocketHandler
 from .serve_options import ServeOptions, check_address, check_options, check_values
 from .shutdown import shutdown
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 BACKLOG: Final = 4096
+
+_is_importing = False
 
 
 def serve(app: Any, host: str = "127.0.0.1", port: int = 8080, **options: Unpack[ServeOptions]) -> None:
@@ -45,10 +49,33 @@ def serve(app: Any, host: str = "127.0.0.1", port: int = 8080, **options: Unpack
         SystemExit: 1, with one line that says why the port, the certificate or the backplane cannot be used, or which
             two endpoints of two applications have the same name.
     """
+    if _is_importing:
+        print(
+            f"gws: {_calling_line()} is passed over, since the application is only imported here: put it under "
+            'if __name__ == "__main__"',
+            file=sys.stderr,
+        )
+        return
     patching.check()
     server = start_server(app, host, port, options)
     scheme = "https" if server.ssl_enabled else "http"
     print(f"gws listens on {scheme}://{_shown(host, server.server_port)}", file=sys.stderr, flush=True)
+    serve_until_signalled(server)
+
+
+@contextlib.contextmanager
+def importing() -> Iterator[None]:
+    """Have calls of `serve` do nothing meanwhile: somebody else imports the application, and serves it or does not."""
+    global _is_importing
+    _is_importing = True
+    try:
+        yield
+    finally:
+        _is_importing = False
+
+
+def serve_until_signalled(server: UpgradeServer) -> None:
+    """Serve until SIGTERM or Ctrl-C, where this is the main thread's hub; then close every connection."""
     if gevent.get_hub().loop.default:
         _signal_watchers.extend(
             gevent.signal_handler(number, server.stop_requested.set)
@@ -65,12 +92,7 @@ def start_server(app: Any, host: str, port: int, options: ServeOptions) -> Upgra
     check_options(options)
     check_values(options)
     check_address(host, port)
-    try:
-        server = _make_server(app, host, port, options)
-        process.start(is_multiprocess=False, application=app)
-        process.wait_for_answer()
-    except ConfigurationError as error:
-        sys.exit(f"gws: {error}")
+    server = _prepare_server(app, (host, port), {"backlog": BACKLOG, **options})
     try:
         server.start()
     except OSError as error:
@@ -79,17 +101,36 @@ def start_server(app: Any, host: str, port: int, options: ServeOptions) -> Upgra
     return server
 
 
+def start_server_on(listener: socket.socket, app: Any, options: ServeOptions) -> UpgradeServer:
+    """Return a server that accepts from a socket that listens already; errors are those of `serve`."""
+    server = _prepare_server(app, listener, options)
+    server.start()
+    shutdown.begin_serving()
+    return server
+
+
+def _prepare_server(app: Any, where: Any, options: ServeOptions) -> UpgradeServer:
+    try:
+        server = _make_server(app, where, options)
+        process.start(is_multiprocess=False, application=app)
+        process.wait_for_answer()
+    except ConfigurationError as error:
+        sys.exit(f"gws: {error}")
+    return server
+
+
 def serve_until_stopped(server: UpgradeServer) -> None:
     """Wait until the server is told to stop; then close every connection of the process with 1001."""
     try:
         server.stop_requested.wait()
     finally:
+        is_replaced = handover.look()
         shutdown.close_all().join()
-        server.stop(timeout=0)
+        server.stop(timeout=handover.LAST_REQUESTS if is_replaced else 0)
 
 
-def _make_server(app: Any, host: str, port: int, options: ServeOptions) -> UpgradeServer:
-    rest: dict[str, Any] = {"backlog": BACKLOG, **options}
+def _make_server(app: Any, where: Any, options: ServeOptions) -> UpgradeServer:
+    rest: dict[str, Any] = {**options}
     try:
         context = make_context(*(rest.pop(name, None) for name in ("certfile", "keyfile", "ssl_context")))
     except ValueError as error:
@@ -97,7 +138,7 @@ def _make_server(app: Any, host: str, port: int, options: ServeOptions) -> Upgra
     if context is not None:
         # To pywsgi, any argument that it does not know, and be it None, means TLS.
         rest["ssl_context"] = context
-    return UpgradeServer((host, port), app, handler_class=WebSocketHandler, **rest)
+    return UpgradeServer(where, app, handler_class=WebSocketHandler, **rest)
 
 
 def _shown(host: str, port: int | None) -> str:

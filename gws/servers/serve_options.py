@@ -32,10 +32,11 @@ class ServeOptions(TypedDict, total=False):
 
 OPTIONS: Final = tuple(ServeOptions.__annotations__)
 
-_RELOADING: Final = (
-    "run `gunicorn -k gws.worker.Worker --reload app:app`, which starts new code when a file changes"
+_RELOADING: Final = "run `gws run --reload app:app`, which starts new code when a file changes"
+_ONE_PROCESS: Final = (
+    "this is one process; for several, run `gws run --workers 4 app:app`, or "
+    "`gunicorn -k gws.worker.Worker -w 4 app:app`"
 )
-_ONE_PROCESS: Final = "this is one process; for several, run `gunicorn -k gws.worker.Worker -w 4 app:app`"
 _GREENLETS: Final = "leave it out: every connection has a greenlet of its own"
 _DEADLINE: Final = (
     'set app.config["GWS_HANDSHAKE_TIMEOUT"], the seconds for a client to send its next request'

@@ -1,4 +1,4 @@
-"""Closes every connection cleanly when the process is told to stop (RFC 6455 §7.4.1, code 1001)."""
+"""Closes every connection cleanly when the process is told to stop (RFC 6455 §7.4.1), with 1001 or `Shutdown.close`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..cluster.process import process
 from ..cluster.registry import registry
 from ..connection.connection import Connection
 from ..forks import Step, after_fork
-from ..protocol.frames import GOING_AWAY
+from ..protocol.frames import GOING_AWAY, Close
 
 _close_at_once: Callable[[int], None] = monkey.get_original("os", "close")
 """gevent's own waits for the hub, which a forked process may never run."""
@@ -40,6 +40,8 @@ class Shutdown:
     def __init__(self) -> None:
         self.is_stopping = False
         """Whether the process takes no more connections."""
+        self.close = Close(GOING_AWAY, "going away")
+        """What the clients are told by a stop that begins from now on."""
         self.connections: set[Connection] = set()
         self.servers: weakref.WeakSet[WSGIServer] = weakref.WeakSet()
         self._connecting: dict[Connection, Any] = {}
@@ -78,7 +80,7 @@ class Shutdown:
             self._all_gone.set()
 
     def close_all(self) -> gevent.Greenlet[[], None]:
-        """Accept nobody more, and close every connection with 1001; then leave the other nodes.
+        """Accept nobody more, and close every connection with `close`; then leave the other nodes.
 
         Returns:
             What does so, to wait for; the same one when it is said again. It takes `GRACE` and `LAST_WORDS` at most,
@@ -99,7 +101,7 @@ class Shutdown:
             else:
                 server.loop.run_callback_threadsafe(server.close)
         for connection in tuple(self.connections):
-            connection.io.call(connection.close, GOING_AWAY, "going away")
+            connection.io.call(connection.close, *self.close)
         for seconds in (GRACE, LAST_WORDS):
             if self.connections and not self._all_gone.wait(seconds):
                 for connection in tuple(self.connections):

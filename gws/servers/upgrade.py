@@ -172,8 +172,8 @@ def find_upgrade(environ: dict[str, Any]) -> Upgrade:
         return GeventWebSocketUpgrade(theirs)
     raise HandshakeRefusedError(
         501,
-        "this server cannot serve WebSockets; run the application with `gws.serve(app)`, `app.start()` "
-        "or `gunicorn -k gws.worker.Worker`",
+        "this server cannot serve WebSockets: run the application with `flask ws run` in place of `flask run`, with "
+        "`gws run app:app`, `gws.serve(app)`, `app.start()` or `gunicorn -k gws.worker.Worker`",
     )
 
 

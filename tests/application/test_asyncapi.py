@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +124,29 @@ def test_what_it_says_of_others(document: dict[str, Any]) -> None:
     assert operations["loop.receive"]["summary"] == "Receive what comes."
     # The plain routes are none of it.
     assert not [key for key in document["channels"] if "vitals" in key]
+
+
+def test_a_shell_gets_the_same(document: dict[str, Any]) -> None:
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "gws",
+            "asyncapi",
+            "tests.apps.documented",
+            "--title",
+            "Gardens",
+            "--version",
+            "2.1",
+        ],
+        cwd=Path(__file__).parents[2],
+        env=os.environ | {"GWS_TEST_APP": "{}"},
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=True,
+    )
+    assert json.loads(done.stdout)["channels"] == document["channels"]
 
 
 def test_the_page(server: Server) -> None:

@@ -23,7 +23,7 @@ import pytest
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
-from gws.cli.remote import main
+from gws.cli.main import COMMANDS as COMMANDS_OF_GWS
 from gws.cluster.ids import new_id
 
 from ..support.program import DEADLINE, Program, wait_for
@@ -333,9 +333,11 @@ def test_every_worker_class_exists() -> None:
 
 
 def test_every_subcommand_exists() -> None:
-    used = {match[1] for page in PAGES for match in re.finditer(r"python -m gws (\w+)", page.read_text())}
-    assert "publish" in used
-    assert used - set(main.commands) == set()
+    pattern = r"(?:python -m gws|flask ws|`gws) (\w+)"
+    used = {match[1] for page in PAGES for match in re.finditer(pattern, page.read_text())}
+    used |= words_behind(r"(?m)(?:^|\| )gws (\w+)")
+    assert {"publish", "run", "connect"} <= used
+    assert used - set(COMMANDS_OF_GWS) == set()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

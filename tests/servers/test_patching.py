@@ -83,7 +83,7 @@ monkey.patch_all()
 {after}
 import sys, types
 from gws.servers import patching
-print(list(patching._find_unpatched()))
+print(list(patching.find_unpatched(patching.TIME_LIMIT)))
 """
 
 
@@ -153,7 +153,7 @@ for number in range(5000):
     vars(module).update({f"name_{each}": object() for each in range(200)})
 from gws.servers import patching
 began = time.process_time()
-list(patching._find_unpatched())
+list(patching.find_unpatched(patching.TIME_LIMIT))
 print(time.process_time() - began)
 """
     # A million names, which would take some tenths of a second.
