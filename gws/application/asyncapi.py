@@ -262,7 +262,7 @@ def _returned(function: Callable[..., object]) -> list[Any]:
     """Return the types that a handler's annotation says it returns, or yields."""
     try:
         annotation = typing.get_type_hints(function).get("return")
-    except (NameError, TypeError):
+    except Exception:  # noqa: BLE001 - an annotation that cannot be read says nothing
         return []
     if getattr(typing.get_origin(annotation), "__name__", None) in _STREAMS:
         annotation = (typing.get_args(annotation) or (None,))[0]

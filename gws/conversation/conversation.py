@@ -6,6 +6,7 @@ these have in common is in sight of each other.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import contextvars
 import functools
@@ -260,7 +261,8 @@ class Conversation:
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt):
                 raise
-            self._end_after("receive", error)
+            if not (isinstance(error, asyncio.CancelledError) and self._connection.ending is not None):
+                self._end_after("receive", error)
         else:
             self._connection.close(NORMAL, "")
 

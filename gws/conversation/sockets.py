@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import gevent
 from flask import current_app
@@ -23,6 +23,12 @@ from ..protocol.messages import Message
 from .connector import WebSocketConnector, is_behind
 from .typed_messages import decode_as
 
+MAX_DISCONNECTS: Final = 10
+"""How often a handler may be told of the end before it is ended: one that catches everything would keep others out."""
+
+PAUSE: Final = 0.1
+"""Seconds between two attempts to end a handler that catches even that."""
+
 S = TypeVar("S", bound="_Socket")
 T = TypeVar("T")
 
@@ -30,7 +36,7 @@ T = TypeVar("T")
 class _Socket(WebSocketConnector):
     """What both kinds have: the batch of messages that is being handled, and the frames of what is sent."""
 
-    __slots__ = ("_batch", "_handled", "_next_look", "_other", "is_looping")
+    __slots__ = ("_batch", "_disconnects", "_handled", "_next_look", "_other", "is_looping")
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -39,6 +45,8 @@ class _Socket(WebSocketConnector):
     def _begin(self) -> None:
         self.is_looping = False
         """Whether the handler runs, which an end is to reach; `on_connect` and `on_close` go on."""
+        self._disconnects = 0
+        """How often the handler has been told of the end, and has come back."""
         self._other: _Socket | None = None
         """The same connection, for a callback of the other kind."""
         self._keep([])
@@ -56,6 +64,11 @@ class _Socket(WebSocketConnector):
             self._other = other
         assert isinstance(self._other, kind)
         return self._other
+
+    @property
+    def rooms(self) -> frozenset[str]:
+        """The rooms that the connection is in."""
+        return super().rooms if self._connection.ending is None else frozenset()
 
     def _keep(self, batch: list[Message]) -> None:
         self._batch: Iterator[Message] = iter(batch)
@@ -97,8 +110,16 @@ class _Socket(WebSocketConnector):
             raise self._disconnect()
         return False
 
-    def _disconnect(self) -> WebSocketDisconnect:
+    def _disconnect(self) -> BaseException:
+        """Return what is raised at the end; a handler that catches it again and again is ended."""
+        self._disconnects += 1
+        if self._disconnects > MAX_DISCONNECTS:
+            return self._ending()
         return WebSocketDisconnect(self.close_code or ABNORMAL, self.close_reason or "")
+
+    def _ending(self) -> BaseException:
+        """Return what ends a handler that does not want to end."""
+        raise NotImplementedError
 
 
 class Socket(_Socket):
@@ -198,6 +219,12 @@ class Socket(_Socket):
             drain(self._connection)
         return queued
 
+    def _ending(self) -> BaseException:
+        # Whatever catches this, too: the others have their turn meanwhile.
+        if self._connection.io.may_wait():
+            gevent.sleep(PAUSE)
+        return gevent.GreenletExit()
+
     def _wait(self, timeout: float | None) -> list[Message]:
         connection = self._connection
         if connection.inbox.greenlet is not gevent.getcurrent():
@@ -247,6 +274,9 @@ class AsyncSocket(_Socket):
             RuntimeError: another task waits for a message already, the handshake is not over, or the event loop is
                 not the one that runs the handler.
         """
+        if self._disconnects >= MAX_DISCONNECTS:
+            # Whatever catches this, too: the others have their turn meanwhile.
+            await asyncio.sleep(PAUSE)
         message = self._next()
         while message is None:
             self._keep(await self._wait(timeout))
@@ -311,6 +341,9 @@ class AsyncSocket(_Socket):
         if self._future is not None and not self._future.done():
             self._future.set_result(None)
 
+    def _ending(self) -> BaseException:
+        return asyncio.CancelledError()
+
     async def _send(self, frame: bytes) -> bool:
         queued = self._queue(frame)
         if queued and is_behind(self):
@@ -319,22 +352,23 @@ class AsyncSocket(_Socket):
 
     async def _wait(self, timeout: float | None) -> list[Message]:
         connection, loop = self._connection, asyncio.get_running_loop()
-        if self._future is not None:
-            raise RuntimeError(
-                "another task waits for a message already: receive in one, and hand on by a queue"
-            )
         if connection.inbox.greenlet is None or not connection.io.is_current() or loop is not aio.get_loop():
             raise RuntimeError("ws.receive() is for the handler and its tasks, once the handshake is over")
         if connection.inbox.messages:
             # More than one turn has time for.
             await asyncio.sleep(0)
-        timer = None if timeout is None else loop.call_later(timeout, self.switch)
+        if self._future is not None:
+            raise RuntimeError(
+                "another task waits for a message already: receive in one, and hand on by a queue"
+            )
+        is_late = asyncio.Event()
+        timer = None if timeout is None else loop.call_later(timeout, self._expire, is_late)
         before = connection.inbox.notify(self)
         try:
             while not (batch := connection.poll()):
                 if connection.ending is not None:
                     raise self._disconnect()
-                if timer is not None and loop.time() >= timer.when():
+                if is_late.is_set():
                     raise TimeoutError(f"no message in {timeout} seconds")
                 self._future = loop.create_future()
                 await self._future
@@ -344,6 +378,10 @@ class AsyncSocket(_Socket):
             if timer is not None:
                 timer.cancel()
         return batch
+
+    def _expire(self, is_late: asyncio.Event) -> None:
+        is_late.set()
+        self.switch()
 
 
 def _text(message: Message) -> str:

@@ -316,6 +316,27 @@ async def deaf(ws: AsyncSocket) -> None:
         note(ws, "broken off")
 
 
+@app.websocket("/endless")
+def endless(ws: Socket) -> None:
+    """Catch everything, and go on."""
+    try:
+        while True:
+            with contextlib.suppress(Exception):
+                ws.send(ws.receive())
+    finally:
+        note(ws, "ended")
+
+
+@app.websocket("/async_endless")
+async def async_endless(ws: AsyncSocket) -> None:
+    try:
+        while True:
+            with contextlib.suppress(Exception):
+                await ws.send(await ws.receive())
+    finally:
+        note(ws, "ended")
+
+
 @app.websocket("/mistakes")
 def mistakes(ws: Socket) -> None:
     try:

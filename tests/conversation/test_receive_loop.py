@@ -199,6 +199,18 @@ def test_who_only_sends_is_ended_a_close_timeout_behind_the_clients_close(server
     assert server.notes(key, 1) == [("disconnected", 1000)]
 
 
+@pytest.mark.parametrize("path", ["/endless", "/async_endless"])
+def test_one_that_catches_the_end_in_a_loop_is_ended(server: Server, key: str, path: str) -> None:
+    begin = len(server.log())
+    with RawClient(server, f"{path}?notes={key}") as client:
+        client.say("x")
+        assert client.read_text() == "x"
+        client.close()
+        assert client.read_to_end() == [closed(1000), FIN]
+    assert server.notes(key, 1) == [("ended",)]
+    assert "Traceback" not in server.log()[begin:]
+
+
 def test_one_task_receives_and_another_sends(server: Server) -> None:
     begin = len(server.log())
     with RawClient(server, "/tasks") as client:
