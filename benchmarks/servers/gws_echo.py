@@ -6,6 +6,8 @@ receives; or with a message of JSON, by hand or of a type. Everything else is gw
 process.
 """
 
+from __future__ import annotations
+
 from gevent import monkey
 
 monkey.patch_all()
