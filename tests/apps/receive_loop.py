@@ -115,6 +115,12 @@ async def empty(websocket, global_dependencies, router_dependencies):  # type: i
         await websocket.send_text("")
 
 
+@empty.on_connect
+async def empty_connect(websocket, router_dependencies, global_dependencies):  # type: ignore[no-untyped-def]
+    await websocket.send_json([global_dependencies, router_dependencies])
+    return ""
+
+
 empty.inject(bat="mobile")
 app.inject_global(signal="lit")
 app.inject(late="too")

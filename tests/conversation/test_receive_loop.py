@@ -114,7 +114,11 @@ def test_the_server_closes(each: Server) -> None:
 
 def test_dependencies_and_empty_messages(each: Server) -> None:
     with RawClient(each, "/empty") as client:
-        assert values(client, 1) == [[{"signal": "lit"}, {"robin": "here", "bat": "mobile", "late": "too"}]]
+        dependencies = [{"signal": "lit"}, {"robin": "here", "bat": "mobile", "late": "too"}]
+        # In the connect handler, whose empty return is sent as well, and in the handler.
+        assert values(client, 1) == [dependencies]
+        assert client.read_text() == ""
+        assert values(client, 1) == [dependencies]
         client.say("x")
         assert client.read_text() == ""
         client.say("")
