@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from . import errors as errors
     from . import metrics as metrics
     from . import settings as settings
-    from .application.asyncapi import asyncapi
+    from .application.asyncapi_page import asyncapi
     from .application.flask_app import App, jsonify
     from .application.receive_loop import websocket
     from .application.websocket import WebSocket
@@ -57,7 +57,7 @@ _HOMES = {
     "WebSocket": "application.websocket",
     "WebSocketConnector": "conversation.connector",
     "WebSocketDisconnect": "errors",
-    "asyncapi": "application.asyncapi",
+    "asyncapi": "application.asyncapi_page",
     "jsonify": "application.flask_app",
     "serve": "servers.serve",
     "websocket": "application.receive_loop",

@@ -1,4 +1,4 @@
-"""What an application's WebSockets say and understand, as an AsyncAPI 3.0 document and as a page.
+"""What an application's WebSockets say and understand, as an AsyncAPI 3.0 document.
 
 https://www.asyncapi.com/docs/reference/specification/v3.0.0
 """
@@ -6,19 +6,17 @@ https://www.asyncapi.com/docs/reference/specification/v3.0.0
 from __future__ import annotations
 
 import inspect
-import json
+import itertools
 import re
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, Final
 
-from flask import Blueprint, Flask, Response, render_template_string, request
-from flask.globals import request_ctx
+from flask import Flask
 
 from ..conversation.conversation import RECEIVE
 from ..conversation.handlers import Handler
 from ..protocol.typed import members, schemas_of
-from .asyncapi_page import PAGE
 from .websocket import WebSocket
 
 VERSION: Final = "3.0.0"
@@ -47,32 +45,6 @@ _INVALID: Final[dict[str, Any]] = {
 _STREAMS: Final = {"Iterator", "Iterable", "Generator", "AsyncIterator", "AsyncIterable", "AsyncGenerator"}
 
 
-def asyncapi(title: str | None = None, version: str = "1.0.0", description: str | None = None) -> Blueprint:
-    """Return a blueprint that serves the document as /asyncapi.json, and a page of it as /asyncapi.
-
-    Args:
-        title: of the application; its name, if none is given.
-        version: of the application's messages.
-        description: of the application, in Markdown.
-    """
-    blueprint = Blueprint("asyncapi", __name__)
-
-    def make() -> dict[str, Any]:
-        scheme = "wss" if request.is_secure else "ws"
-        server = {"host": request.host, "pathname": request.root_path or "/", "protocol": scheme}
-        return describe(request_ctx.app, title, version, description, server)
-
-    @blueprint.get("/asyncapi.json")
-    def serve_document() -> Response:
-        return Response(json.dumps(make(), indent=2), content_type="application/json")
-
-    @blueprint.get("/asyncapi")
-    def serve_page() -> str:
-        return render_template_string(PAGE, document=make(), resolve=_resolver(make()))
-
-    return blueprint
-
-
 def describe(
     app: Flask,
     title: str | None = None,
@@ -99,10 +71,11 @@ def describe(
     if server:
         document["servers"] = {"this": server}
     schemas: dict[str, Any] = {}
-    channels, operations = {}, {}
+    channels: dict[str, Any] = {}
+    operations: dict[str, Any] = {}
     for rule, websocket in endpoints_of(app):
-        key = _key(rule)
-        channel = _Channel(app, websocket, schemas)
+        key = _key(rule, channels)
+        channel = _Channel(app, websocket, schemas, key)
         channels[key] = {"address": _address(rule), **channel.describe()}
         for action, messages in (("receive", channel.incoming), ("send", channel.outgoing)):
             if messages:
@@ -131,11 +104,13 @@ class _Channel:
         app: whose endpoint it is.
         websocket: the endpoint.
         schemas: those of the document, to which it adds its own.
+        key: the channel's name in the document.
     """
 
-    def __init__(self, app: Flask, websocket: WebSocket, schemas: dict[str, Any]) -> None:
+    def __init__(self, app: Flask, websocket: WebSocket, schemas: dict[str, Any], key: str) -> None:
         self._websocket = websocket
         self._schemas = schemas
+        self._key = key
         self._messages: dict[str, Any] = {}
         self.incoming: list[str] = []
         """Names of the messages that the application receives."""
@@ -205,15 +180,23 @@ class _Channel:
             elif member in (dict, list) or typing.get_origin(member) in (dict, list):
                 yield _JSON
             elif member is not type(None):
-                yield self._typed_message(member)
+                try:
+                    yield self._typed_message(member)
+                except Exception:  # noqa: BLE001 - a `Response`, or what else no message is
+                    continue
 
     def _typed_message(self, kind: type) -> dict[str, Any]:
         schema, components = schemas_of(kind, _REFERENCE)
+        if any(self._schemas.get(name, schema_) != schema_ for name, schema_ in components.items()):
+            # Another type of the same name.
+            schema, components = schemas_of(kind, f"{_REFERENCE}{self._key}_")
+            components = {f"{self._key}_{name}": schema_ for name, schema_ in components.items()}
         self._schemas.update(components)
         name = getattr(kind, "__name__", "json")
         content = "application/msgpack" if self._websocket.codec == "msgpack" else "application/json"
         message = {"name": name, "contentType": content, "payload": schema}
-        doc = inspect.getdoc(kind)
+        # Not that of a base class.
+        doc = inspect.cleandoc(vars(kind).get("__doc__") or "")
         if doc and not doc.startswith(f"{name}("):
             message["summary"] = doc.partition("\n")[0]
         return message | {"examples": [{"payload": example_of(schema, self._schemas)}]}
@@ -270,21 +253,12 @@ def _returned(function: Callable[..., object]) -> list[Any]:
     return [kind for kind in found if isinstance(kind, type) or typing.get_origin(kind) in (dict, list)]
 
 
-def _resolver(document: dict[str, Any]) -> Callable[[str], Any]:
-    """Return what finds the parts of a document that others refer to."""
-
-    def resolve(reference: str) -> Any:
-        found: Any = document
-        for part in reference.removeprefix("#/").split("/"):
-            found = found[part]
-        return found
-
-    return resolve
-
-
 def _address(rule: str) -> str:
     return re.sub(r"<(?:[^<>]*:)?([^<>]+)>", r"{\1}", rule)
 
 
-def _key(rule: str) -> str:
-    return re.sub(r"\W+", "_", rule).strip("_") or "root"
+def _key(rule: str, taken: Collection[str]) -> str:
+    """Return a name of a channel that no other one has."""
+    name = re.sub(r"[^A-Za-z0-9]+", "_", rule).strip("_") or "root"
+    names = itertools.chain([name], (f"{name}_{number}" for number in itertools.count(2)))
+    return next(each for each in names if each not in taken)

@@ -1,8 +1,15 @@
-"""The page of an AsyncAPI document, which needs nothing from the internet."""
+"""The blueprint that serves an AsyncAPI document, and a page of it that needs nothing from the internet."""
 
 from __future__ import annotations
 
-from typing import Final
+import json
+from collections.abc import Callable
+from typing import Any, Final
+
+from flask import Blueprint, Response, render_template_string, request
+from flask.globals import request_ctx
+
+from .asyncapi import describe
 
 PAGE: Final = """<!doctype html>
 <html lang="en">
@@ -76,3 +83,41 @@ PAGE: Final = """<!doctype html>
 {% endfor %}
 </html>
 """
+
+
+def asyncapi(title: str | None = None, version: str = "1.0.0", description: str | None = None) -> Blueprint:
+    """Return a blueprint that serves the document as /asyncapi.json, and a page of it as /asyncapi.
+
+    Args:
+        title: of the application; its name, if none is given.
+        version: of the application's messages.
+        description: of the application, in Markdown.
+    """
+    blueprint = Blueprint("asyncapi", __name__)
+
+    def make() -> dict[str, Any]:
+        scheme = "wss" if request.is_secure else "ws"
+        server = {"host": request.host, "pathname": request.root_path or "/", "protocol": scheme}
+        return describe(request_ctx.app, title, version, description, server)
+
+    @blueprint.get("/asyncapi.json")
+    def serve_document() -> Response:
+        return Response(json.dumps(make(), indent=2), content_type="application/json")
+
+    @blueprint.get("/asyncapi")
+    def serve_page() -> str:
+        return render_template_string(PAGE, document=make(), resolve=_resolver(make()))
+
+    return blueprint
+
+
+def _resolver(document: dict[str, Any]) -> Callable[[str], Any]:
+    """Return what finds the parts of a document that others refer to."""
+
+    def resolve(reference: str) -> Any:
+        found: Any = document
+        for part in reference.removeprefix("#/").split("/"):
+            found = found[part]
+        return found
+
+    return resolve

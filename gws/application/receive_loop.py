@@ -85,7 +85,9 @@ class ReceiveLoop(WebSocket):
         return super().on(event, type)
 
     def _bind(self, event: str, function: Callable[..., object], variables: Collection[str]) -> None:
-        handler = bind(function, self._dependencies, variables, takes_ws_first=True)
+        handler = bind(
+            function, self._dependencies, variables, takes_ws_first=True, outlives=event == "close"
+        )
         if event == RECEIVE:
             self.handlers[event] = handler._replace(call=_looping(handler))
         else:

@@ -327,7 +327,7 @@ class WebSocket:
             several = {kind: bind(each, self._dependencies, variables) for kind, each in self._types.items()}
             self.handlers[event] = dispatching(several, self._endpoint.codec)
             return
-        handler = bind(function, self._dependencies, variables)
+        handler = bind(function, self._dependencies, variables, outlives=event == "close")
         kind = message_type(function) if event == "message" else None
         self.handlers[event] = handler if kind is None else typed(handler, kind, self._endpoint.codec)
 

@@ -25,26 +25,31 @@ class _ClientGone(gevent.GreenletExit):
 
 
 def sending(
-    function: Callable[..., Any], call: Callable[..., Any] | None = None
+    function: Callable[..., Any], call: Callable[[Any, Any], Any], outlives: bool
 ) -> Callable[[Any, Any], Any]:
     """Return what sends all that a handler yields; one that yields nothing is returned as it is.
 
     Args:
         function: the user's.
-        call: calls it as `call(ws, msg)`; the function itself, if it is not given.
+        call: calls it as `call(ws, msg)`.
+        outlives: whether the connection's end leaves it alone, as it does a close handler.
     """
-    call = call or function
     while isinstance(function, functools.partial):
         function = function.func
     functions = (function, type(function).__call__)
     if any(map(inspect.isgeneratorfunction, functions)):
-        return functools.partial(_send_all, call)
+        return functools.partial(_send_all, call, outlives)
     if any(map(inspect.isasyncgenfunction, functions)):
-        return functools.partial(_async_send_all, call)
+        return functools.partial(_async_send_all, call, outlives)
     return call
 
 
-def _send_all(call: Callable[[Any, Any], Generator[Any]], ws: WebSocketConnector, msg: object) -> None:
+def _send_all(
+    call: Callable[[Any, Any], Generator[Any, None, None]],
+    outlives: bool,
+    ws: WebSocketConnector,
+    msg: object,
+) -> None:
     values = call(ws, msg)
     turn_ends = monotonic() + TURN
     connection = connection_of(ws)
@@ -52,7 +57,7 @@ def _send_all(call: Callable[[Any, Any], Generator[Any]], ws: WebSocketConnector
     with (
         contextlib.suppress(_ClientGone),
         contextlib.closing(values),
-        _told(connection, ending),
+        _told(connection, ending, outlives),
     ):
         for value in values:
             if ending.has_ended or not queue_value(ws, value):
@@ -65,7 +70,10 @@ def _send_all(call: Callable[[Any, Any], Generator[Any]], ws: WebSocketConnector
 
 
 async def _async_send_all(
-    call: Callable[[Any, Any], AsyncGenerator[Any, None]], ws: WebSocketConnector, msg: object
+    call: Callable[[Any, Any], AsyncGenerator[Any, None]],
+    outlives: bool,
+    ws: WebSocketConnector,
+    msg: object,
 ) -> None:
     task = asyncio.current_task()
     assert task is not None
@@ -74,14 +82,15 @@ async def _async_send_all(
     turn_ends = monotonic() + TURN
     try:
         async with contextlib.aclosing(call(ws, msg)) as values:
-            with _told(connection, ending):
+            with _told(connection, ending, outlives):
                 async for value in values:
                     if ending.has_ended or not queue_value(ws, value):
                         return
                     if is_behind(ws):
                         await async_drain(connection)
                     if monotonic() > turn_ends:
-                        await asyncio.sleep(0)
+                        # Not 0, with which the sockets are not polled.
+                        await asyncio.sleep(1e-6)
                         turn_ends = monotonic() + TURN
     except asyncio.CancelledError:
         if not ending.has_ended:
@@ -95,24 +104,30 @@ class _Ending:
 
     def __init__(self, connection: Connection, end: Callable[[], object]) -> None:
         self.has_ended = False
+        self.is_over = False
+        """Whether the generator is done."""
         self._connection = connection
         self._end = end
 
     def switch(self) -> None:
         """Look at the connection, in the hub."""
-        if self._connection.ending is not None and not self.has_ended:
+        if self._connection.ending is not None and not self.has_ended and not self.is_over:
             self.has_ended = True
             self._end()
 
 
 @contextlib.contextmanager
-def _told(connection: Connection, ending: _Ending) -> Iterator[None]:
-    """Tell it of the connection's changes in the body; in a close handler the connection has ended already."""
-    if connection.ending is not None:
+def _told(connection: Connection, ending: _Ending, outlives: bool) -> Iterator[None]:
+    """Tell it of the connection's changes in the body, unless what it ends outlives the connection."""
+    if outlives:
         yield
         return
     before = connection.inbox.notify(ending)
+    if connection.ending is not None:
+        # It is of a message that came before the end: it may answer, and not wait.
+        connection.io.loop.run_callback(ending.switch)
     try:
         yield
     finally:
         connection.inbox.notify(before)
+        ending.is_over = True

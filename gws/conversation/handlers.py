@@ -30,6 +30,7 @@ def bind(
     variables: Collection[str],
     *,
     takes_ws_first: bool = False,
+    outlives: bool = False,
 ) -> Handler:
     """Make a handler of a function that takes any of the known parameters, in any order.
 
@@ -40,6 +41,7 @@ def bind(
         dependencies: objects that may be asked for by name.
         variables: names of the URL rule's variables.
         takes_ws_first: whether the first parameter is `ws`, whatever it is called.
+        outlives: whether the connection's end leaves it alone: a close handler.
 
     Raises:
         TypeError: an unknown parameter with neither an annotation nor a default, or of a type that no query parameter
@@ -63,11 +65,11 @@ def bind(
     expressions = _expressions(function, parameters.values(), known)
     is_async = makes_coroutines(function)
     if expressions == ["ws", "msg"]:
-        return Handler(sending(function), is_async)
+        return Handler(sending(function, function, outlives), is_async)
     # Generated, as dataclasses are: no names are looked up and no arguments are packed at a message.
     names = {**dependencies, "function": function, "parameters": parameters, "arguments": arguments}
     call = eval(f"lambda ws, msg: function({', '.join(expressions)})", names)
-    return Handler(sending(function, call), is_async, tuple(arguments.values()))
+    return Handler(sending(function, call, outlives), is_async, tuple(arguments.values()))
 
 
 _MEANT: Final = {"message": "msg", "mgs": "msg", "websocket": "ws", "socket": "ws"}

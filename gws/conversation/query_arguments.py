@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import enum
+import math
+import re
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -103,7 +105,7 @@ def _converter(annotation: Any) -> tuple[Convert, str, dict[str, Any]] | None:
     if annotation is int:
         return _to_int, "a whole number", {"type": "integer"}
     if annotation is float:
-        return float, "a number", {"type": "number"}
+        return _to_float, "a number", {"type": "number"}
     if annotation is bool:
         return _to_bool, "true or false", {"type": "boolean"}
     if typing.get_origin(annotation) is Literal:
@@ -114,10 +116,20 @@ def _converter(annotation: Any) -> tuple[Convert, str, dict[str, Any]] | None:
 
 
 def _to_int(text: str) -> int:
-    # `int` also takes "1_000", which no client means, and thousands of digits, in time that grows with their square.
-    if "_" in text or len(text) > 100:
+    # `int` also takes "1_000" and other digits, and thousands of digits in time that grows with their square.
+    if not re.fullmatch(r"[+-]?[0-9]{1,100}", text):
         raise ValueError
     return int(text)
+
+
+def _to_float(text: str) -> float:
+    # `float` also takes "1_0", "nan" and "infinity".
+    if not re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", text):
+        raise ValueError
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError
+    return value
 
 
 def _to_bool(text: str) -> bool:

@@ -6,7 +6,9 @@ Longer than other modules: users read its docstrings, and the two kinds are in s
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterator
+from time import monotonic
 from typing import Any, Final, TypeVar
 
 import gevent
@@ -17,15 +19,21 @@ from ..cluster.registry import deliver
 from ..connection.backpressure import async_drain, drain
 from ..connection.states import OURS
 from ..errors import NotJSONError, WebSocketDisconnect, WrongMessageTypeError
+from ..hub.io import TURN
+from ..hub.threads import poll_once
 from ..protocol.encoding import Sendable
 from ..protocol.frames import ABNORMAL, encode_binary, encode_text
 from ..protocol.messages import Message
 from .connector import WebSocketConnector, is_behind
 from .typed_messages import decode_as
 
+logger = logging.getLogger("gws.conversation")
+
 MAX_DISCONNECTS: Final = 10
 """How often a handler may be told of the end before it is ended: one that catches everything would keep others out."""
 
+LOOK_EVERY: Final = 16
+"""Messages that a handler sends between two looks at the clock."""
 PAUSE: Final = 0.1
 """Seconds between two attempts to end a handler that catches even that."""
 
@@ -36,7 +44,17 @@ T = TypeVar("T")
 class _Socket(WebSocketConnector):
     """What both kinds have: the batch of messages that is being handled, and the frames of what is sent."""
 
-    __slots__ = ("_batch", "_disconnects", "_handled", "_next_look", "_other", "is_looping")
+    __slots__ = (
+        "_batch",
+        "_disconnects",
+        "_handled",
+        "_has_batch",
+        "_next_look",
+        "_other",
+        "_sent",
+        "_turn_ends",
+        "is_looping",
+    )
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -49,6 +67,8 @@ class _Socket(WebSocketConnector):
         """How often the handler has been told of the end, and has come back."""
         self._other: _Socket | None = None
         """The same connection, for a callback of the other kind."""
+        self._turn_ends = 0.0
+        """When others have their turn, of a handler that sends and receives nothing."""
         self._keep([])
 
     def seen_as(self, kind: type[S]) -> S:
@@ -72,8 +92,11 @@ class _Socket(WebSocketConnector):
 
     def _keep(self, batch: list[Message]) -> None:
         self._batch: Iterator[Message] = iter(batch)
+        self._has_batch = bool(batch)
         self._handled = 0
         self._next_look = 1 if len(batch) > 1 else 0
+        self._sent = 0
+        """Messages since the batch came."""
 
     def _next(self) -> Message | None:
         """Return the next message of the batch; None if there is none, or others are to have their turn first.
@@ -92,7 +115,10 @@ class _Socket(WebSocketConnector):
                 self._keep([])
                 return None
         self._handled = handled + 1
-        return next(self._batch, None)
+        message = next(self._batch, None)
+        if message is None:
+            self._has_batch = False
+        return message
 
     def _queue(self, frame: bytes) -> bool:
         """Queue a frame; False when nothing is sent any more, outside of the loop.
@@ -110,10 +136,27 @@ class _Socket(WebSocketConnector):
             raise self._disconnect()
         return False
 
+    def _is_over_its_turn(self) -> bool:
+        """Return whether others are to have their turn: a client that reads fast never holds back who only sends."""
+        self._sent += 1
+        if self._sent % LOOK_EVERY:
+            return False
+        now = monotonic()
+        if self._sent > LOOK_EVERY and now < self._turn_ends:
+            return False
+        self._turn_ends = now + TURN
+        return self._sent > LOOK_EVERY
+
     def _disconnect(self) -> BaseException:
         """Return what is raised at the end; a handler that catches it again and again is ended."""
         self._disconnects += 1
         if self._disconnects > MAX_DISCONNECTS:
+            if self._disconnects == MAX_DISCONNECTS + 1:
+                logger.warning(
+                    "a handler of %s goes on behind the end of its connection, and is ended: "
+                    "let WebSocketDisconnect pass, or leave the loop",
+                    self._endpoint,
+                )
             return self._ending()
         return WebSocketDisconnect(self.close_code or ABNORMAL, self.close_reason or "")
 
@@ -217,6 +260,8 @@ class Socket(_Socket):
         queued = self._queue(frame)
         if queued and is_behind(self):
             drain(self._connection)
+        if self._is_over_its_turn() and self._connection.io.may_wait():
+            poll_once()
         return queued
 
     def _ending(self) -> BaseException:
@@ -274,12 +319,10 @@ class AsyncSocket(_Socket):
             RuntimeError: another task waits for a message already, the handshake is not over, or the event loop is
                 not the one that runs the handler.
         """
-        if self._disconnects >= MAX_DISCONNECTS:
-            # Whatever catches this, too: the others have their turn meanwhile.
-            await asyncio.sleep(PAUSE)
+        await self._pause_behind_the_end()
         message = self._next()
         while message is None:
-            self._keep(await self._wait(timeout))
+            await self._wait(timeout)
             message = self._next()
         return message
 
@@ -345,12 +388,22 @@ class AsyncSocket(_Socket):
         return asyncio.CancelledError()
 
     async def _send(self, frame: bytes) -> bool:
+        await self._pause_behind_the_end()
         queued = self._queue(frame)
         if queued and is_behind(self):
             await async_drain(self._connection)
+        if self._is_over_its_turn():
+            # Not 0, with which the sockets are not polled.
+            await asyncio.sleep(1e-6)
         return queued
 
-    async def _wait(self, timeout: float | None) -> list[Message]:
+    async def _pause_behind_the_end(self) -> None:
+        """Let others have their turn, where a handler catches even what ends it."""
+        if self._disconnects >= MAX_DISCONNECTS:
+            await asyncio.sleep(PAUSE)
+
+    async def _wait(self, timeout: float | None) -> None:
+        """Wait until there is a batch, which another task may have got meanwhile."""
         connection, loop = self._connection, asyncio.get_running_loop()
         if connection.inbox.greenlet is None or not connection.io.is_current() or loop is not aio.get_loop():
             raise RuntimeError("ws.receive() is for the handler and its tasks, once the handshake is over")
@@ -365,7 +418,11 @@ class AsyncSocket(_Socket):
         timer = None if timeout is None else loop.call_later(timeout, self._expire, is_late)
         before = connection.inbox.notify(self)
         try:
-            while not (batch := connection.poll()):
+            while not self._has_batch:
+                batch = connection.poll()
+                if batch:
+                    self._keep(batch)
+                    return
                 if connection.ending is not None:
                     raise self._disconnect()
                 if is_late.is_set():
@@ -377,7 +434,6 @@ class AsyncSocket(_Socket):
             connection.inbox.notify(before)
             if timer is not None:
                 timer.cancel()
-        return batch
 
     def _expire(self, is_late: asyncio.Event) -> None:
         is_late.set()

@@ -9,7 +9,7 @@ from typing import Any, Final
 from ..errors import BadMessageError, InvalidMessageError
 from ..metrics import counters
 from ..protocol.messages import Message
-from ..protocol.typed import CodecName, Decode, describe, is_plain, make_decoder
+from ..protocol.typed import CodecName, Decode, check_distinct, describe, is_plain, make_decoder
 from .connector import WebSocketConnector, settings_of
 from .handlers import Handler, annotation_of
 
@@ -54,7 +54,7 @@ def typed(handler: Handler, kind: Any, codec: CodecName) -> Handler:
     return handler._replace(call=_decoding(handler.is_async, make_decoder((kind,), codec), handler.call))
 
 
-def dispatching(handlers: Mapping[type, Handler], codec: CodecName) -> Handler:
+def dispatching(handlers: Mapping[Any, Handler], codec: CodecName) -> Handler:
     """Return one handler of several, each of which is called for messages of its own type.
 
     Args:
@@ -65,10 +65,17 @@ def dispatching(handlers: Mapping[type, Handler], codec: CodecName) -> Handler:
         TypeError: a type cannot be decoded, or they cannot be told apart.
         ImportError: the package that does it is not installed.
     """
+    if len(handlers) == 1:
+        ((kind, handler),) = handlers.items()
+        return typed(handler, kind, codec)
+    check_distinct(handlers)
     calls = {kind: handler.call for kind, handler in handlers.items()}
 
     def dispatch(ws: Any, value: Any) -> Any:
-        return calls[type(value)](ws, value)
+        call = calls.get(type(value))
+        if call is None:
+            raise InvalidMessageError(f"a {type(value).__name__} has no handler")
+        return call(ws, value)
 
     arguments = tuple(argument for handler in handlers.values() for argument in handler.arguments)
     # Beside a `def` handler a coroutine is run when it is returned.

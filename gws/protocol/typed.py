@@ -11,11 +11,15 @@ import operator
 import sys
 import types
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final, Literal, Union
 
 CodecName = Literal["json", "msgpack"]
 CODECS: Final[tuple[CodecName, ...]] = ("json", "msgpack")
+
+MAX_DETAIL: Final = 300
+MAX_ERRORS: Final = 100
+"""How many errors of a message pydantic may list."""
 
 Decode = Callable[[Any], Any]
 """Makes a value of a message, `str` or `bytes`."""
@@ -114,14 +118,39 @@ def schemas_of(kind: Any, prefix: str) -> tuple[dict[str, Any], dict[str, Any]]:
     return schema, components
 
 
+def check_distinct(kinds: Collection[Any]) -> None:
+    """Refuse types whose values do not say of which they are.
+
+    Raises:
+        TypeError: one is no class of its own, such as a TypedDict or a union; or some are pydantic's and some not.
+    """
+    for kind in kinds:
+        is_class = isinstance(kind, type) and (
+            dataclasses.is_dataclass(kind) or _is_model(kind) or _has_fields(kind)
+        )
+        if not is_class:
+            raise TypeError(
+                f'several handlers of on("message", type=...) are told apart by class: {kind!r} is none; '
+                "use a msgspec.Struct, a dataclass or a pydantic model, or one handler whose msg is a union"
+            )
+    if len({_is_model(kind) for kind in kinds}) > 1:
+        raise TypeError("the types of one endpoint are all pydantic's models, or none is")
+
+
 def describe(error: Exception) -> str:
-    """Return what a decoder says is wrong, in one line that quotes no more than a name."""
-    details = getattr(error, "errors", None)
-    if details is None:
-        return str(error) if isinstance(error, ValueError) else "the message is nested too deeply"
-    first = details(include_url=False, include_input=False, include_context=False)[0]
-    place = "".join(f".{part}" for part in first["loc"])
-    return f"{first['msg']} - at `${place}`"
+    """Return what a decoder says is wrong, in one line of at most `MAX_DETAIL` characters."""
+    if isinstance(error, RecursionError):
+        return "the message is nested too deeply"
+    count = getattr(error, "error_count", None)
+    if count is None:
+        text = str(error)
+    elif count() > MAX_ERRORS:
+        # To make the list of them would take longer than to find them.
+        text = f"{count()} values do not fit"
+    else:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]  # type: ignore[attr-defined]
+        text = f"{first['msg']} - at `${''.join(f'.{part}' for part in first['loc'])}`"
+    return text.encode(errors="replace").decode()[:MAX_DETAIL]
 
 
 def _pydantic_decoder(kind: Any, codec: CodecName) -> Decode:
@@ -150,8 +179,12 @@ def members(kind: Any) -> tuple[Any, ...]:
 
 
 def _is_struct(value: object) -> bool:
+    return _has_fields(type(value))
+
+
+def _has_fields(kind: type) -> bool:
     msgspec = sys.modules.get("msgspec")
-    return msgspec is not None and isinstance(value, msgspec.Struct)
+    return msgspec is not None and issubclass(kind, msgspec.Struct)
 
 
 def _is_model(kind: Any) -> bool:

@@ -18,6 +18,7 @@ from websockets.typing import Subprotocol
 from websockets.uri import WebSocketURI
 from werkzeug.datastructures import EnvironHeaders, Headers
 from werkzeug.test import TestResponse
+from werkzeug.urls import iri_to_uri
 from werkzeug.wrappers import Request as BaseRequest
 
 from ..errors import RefusedError
@@ -161,7 +162,9 @@ class Client:
 
     def _make_request(self, path: str, headers: GivenHeaders) -> tuple[BaseRequest, WebSocketURI]:
         """Return the request as Flask's test client would make it, and the target of the handshake."""
-        builder = EnvironBuilder(self.app, path, headers=headers, environ_base=self.http.environ_base)
+        builder = EnvironBuilder(
+            self.app, iri_to_uri(path), headers=headers, environ_base=self.http.environ_base
+        )
         request = builder.get_request()
         builder.close()
         self.http._add_cookies_to_wsgi(request.environ)

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import msgspec
 import pytest
-from flask import Flask
+from flask import Flask, Response
 
 from gws import WebSocket
 from gws.application.asyncapi import describe, example_of
@@ -170,6 +171,39 @@ def test_an_application_without_any() -> None:
     app = Flask("app")
     WebSocket(app, "/")
     assert describe(app, version="3")["channels"] == {"root": {"address": "/", "messages": {}}}
+
+
+def test_no_endpoint_and_no_type_hides_another() -> None:
+    app = Flask("app")
+    rules = ["/a-b", "/a_b", "/a/b", "/", "/root", "/日本", "/%C3%A9"]
+    for rule in rules:
+        one = msgspec.defstruct("Same", [(f"field_{len(rule)}", int)], module=rule)
+        websocket = WebSocket(app, rule)
+        websocket.on("message", type=one)(lambda msg: None)
+    document = describe(app)
+    assert sorted(channel["address"] for channel in document["channels"].values()) == sorted(rules)
+    for channel in document["channels"].values():
+        message = channel["messages"]["Same"]
+        jsonschema.validate(
+            message["examples"][0]["payload"], {**message["payload"], "components": document["components"]}
+        )
+        # A class without a docstring has not that of its base.
+        assert "summary" not in message
+
+
+def test_what_is_no_message_is_left_out() -> None:
+    app = Flask("app")
+
+    def respond(ws: object) -> Response:
+        return Response()
+
+    def unknown(ws: object) -> "Nowhere":  # type: ignore[name-defined]  # noqa: F821, UP037
+        pass
+
+    websocket = WebSocket(app, "/x")
+    websocket.on("connect")(respond)
+    websocket.on("close")(unknown)
+    assert describe(app)["channels"]["x"]["messages"] == {}
 
 
 def test_an_example_of_what_must_refer_to_itself_ends() -> None:

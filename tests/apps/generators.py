@@ -40,6 +40,10 @@ def count(ws: WebSocketConnector, msg: str) -> Iterator[Any]:
         yield object()
     elif msg == "wait":
         yield from wait(ws)
+    elif msg == "wait first":
+        note(ws, "began")
+        gevent.sleep(60)
+        yield "to nobody"
     elif msg == "stubborn":
         yield from stubborn(ws)
     elif msg == "close":
@@ -117,6 +121,10 @@ async def async_count(ws: WebSocketConnector, msg: str) -> AsyncIterator[Any]:
             note(ws, "upstream closed")
             await asyncio.sleep(0.01)
             note(ws, "and waited for")
+    elif msg == "wait first":
+        note(ws, "began")
+        await asyncio.sleep(60)
+        yield "to nobody"
     elif msg == "stubborn":
         yield "waiting"
         try:

@@ -343,6 +343,60 @@ async def async_endless(ws: AsyncSocket) -> None:
         note(ws, "ended")
 
 
+@app.websocket("/firehose")
+def firehose(ws: Socket) -> None:
+    """Send without a pause to a client that reads as fast."""
+    while True:
+        ws.send("x" * 50)
+
+
+@app.websocket("/async_firehose")
+async def async_firehose(ws: AsyncSocket) -> None:
+    while True:
+        await ws.send("x" * 50)
+
+
+@app.websocket("/endless_sends")
+def endless_sends(ws: Socket) -> None:
+    try:
+        while True:
+            with contextlib.suppress(Exception):
+                ws.send("x")
+                gevent.sleep(0.001)
+    finally:
+        note(ws, "ended")
+
+
+@app.websocket("/async_endless_sends")
+async def async_endless_sends(ws: AsyncSocket) -> None:
+    try:
+        while True:
+            with contextlib.suppress(Exception):
+                await ws.send("x")
+                await asyncio.sleep(0.001)
+    finally:
+        note(ws, "ended")
+
+
+@app.websocket("/backlog")
+async def backlog(ws: AsyncSocket) -> None:
+    """Receive in two tasks what has come meanwhile; each message is answered, by whichever has it."""
+
+    async def answer(number: int) -> None:
+        while True:
+            try:
+                message = await ws.receive()
+            except RuntimeError:
+                await asyncio.sleep(0)
+            else:
+                await ws.send(message)
+            await asyncio.sleep(0)
+
+    await ws.send("go")
+    await asyncio.sleep(0.3)
+    await asyncio.gather(answer(1), answer(2))
+
+
 @app.websocket("/mistakes")
 def mistakes(ws: Socket) -> None:
     try:

@@ -72,6 +72,27 @@ def test_the_clients_end_ends_what_waits_for_something_else(
     ]
 
 
+@pytest.mark.parametrize("lost", [False, True])
+def test_one_that_begins_behind_the_clients_end_waits_for_nothing(
+    server: Server, kind: str, key: str, lost: bool
+) -> None:
+    with connect(server, kind, key) as client:
+        client.say("wait first", "wait first", "wait first", "an answer")
+        server.notes(key, 1)
+        if lost:
+            client.reset()
+        else:
+            client.close()
+            assert client.read_to_end() == [
+                (TEXT, "an answer"),
+                (TEXT, "good"),
+                (TEXT, "bye"),
+                closed(1000),
+                FIN,
+            ]
+    assert server.notes(key, 4) == [("began",)] * 3 + [("closed", 1006 if lost else 1000)]
+
+
 def test_one_that_does_not_end_is_asked_for_nothing_more(server: Server, kind: str, key: str) -> None:
     with connect(server, kind, key) as client:
         client.say("stubborn")

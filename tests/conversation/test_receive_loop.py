@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -203,16 +205,57 @@ def test_who_only_sends_is_ended_a_close_timeout_behind_the_clients_close(server
     assert server.notes(key, 1) == [("disconnected", 1000)]
 
 
-@pytest.mark.parametrize("path", ["/endless", "/async_endless"])
-def test_one_that_catches_the_end_in_a_loop_is_ended(server: Server, key: str, path: str) -> None:
+@pytest.mark.parametrize("path", ["/endless", "/async_endless", "/endless_sends", "/async_endless_sends"])
+@pytest.mark.parametrize("lost", [False, True])
+def test_one_that_catches_the_end_in_a_loop_is_ended(server: Server, key: str, path: str, lost: bool) -> None:
     begin = len(server.log())
     with RawClient(server, f"{path}?notes={key}") as client:
         client.say("x")
         assert client.read_text() == "x"
-        client.close()
-        assert client.read_to_end() == [closed(1000), FIN]
+        if lost:
+            client.reset()
+        else:
+            client.close()
+            client.wait_for_end()
     assert server.notes(key, 1) == [("ended",)]
     assert "Traceback" not in server.log()[begin:]
+    assert server.log()[begin:].count("goes on behind the end of its connection, and is ended") == 1
+
+
+@pytest.mark.parametrize("path", ["/firehose", "/async_firehose"])
+def test_one_that_sends_without_a_pause_keeps_nobody_out(start_server: StartServer, path: str) -> None:
+    server = start_server("receive_loop")
+    with RawClient(server, path) as client, RawClient(server, "/echo") as other:
+        # It reads as fast as it can, so that its handler never waits for it.
+        reading = subprocess.Popen([sys.executable, "-c", READ_ON], stdin=client.socket.fileno())
+        try:
+            slowest = 0.0
+            for _ in range(30):
+                began = time.monotonic()
+                other.say("x")
+                assert other.read_text() == "x"
+                slowest = max(slowest, time.monotonic() - began)
+            assert slowest < 0.5
+            with server.stopping(signal.SIGTERM):
+                assert other.read_close() == (1001, "going away")
+        finally:
+            reading.kill()
+            reading.wait()
+
+
+READ_ON = """
+import os
+while os.read(0, 1 << 20):
+    pass
+"""
+
+
+def test_two_tasks_that_take_turns_lose_nothing_that_has_come_meanwhile(server: Server) -> None:
+    with RawClient(server, "/backlog") as client:
+        assert client.read_text() == "go"
+        client.say(*map(str, range(1000)))
+        # What one has of a batch goes out behind what the other has.
+        assert sorted(int(client.read_text()) for _ in range(1000)) == list(range(1000))
 
 
 def test_one_task_receives_and_another_sends(server: Server) -> None:

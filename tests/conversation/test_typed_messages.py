@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal, TypedDict
 
 import msgspec
 import pydantic
@@ -15,7 +15,7 @@ import pytest
 from flask import Flask
 
 from gws import WebSocket
-from gws.protocol.typed import is_plain, make_decoder
+from gws.protocol.typed import describe, is_plain, make_decoder
 
 from ..conftest import StartServer
 from ..support.client_frames import BINARY, TEXT, frame, text
@@ -233,6 +233,52 @@ def test_types_that_cannot_be_told_apart_are_refused_at_decoration() -> None:
         websocket.on("message", type=AlsoUntagged)(lambda msg: None)
     with pytest.raises(TypeError, match=r'on\("message", type=\.\.\.\), not on\("close"\)'):
         websocket.on("close", type=Untagged)
+
+
+class Dictionary(TypedDict):
+    a: int
+
+
+class Model(pydantic.BaseModel):
+    a: int
+
+
+class Tagged(msgspec.Struct, tag=True):
+    a: int
+
+
+@pytest.mark.parametrize("kind", [Dictionary, list[int], Tagged | None, Literal["x"], Any])
+def test_one_of_several_types_is_a_class_of_its_own(kind: Any) -> None:
+    websocket = WebSocket(Flask("app"), "/x")
+    # The only one may be anything.
+    websocket.on("message", type=kind)(lambda msg: None)
+    with pytest.raises(TypeError, match=r"are told apart by class: .* is none"):
+        websocket.on("message", type=Tagged)(lambda msg: None)
+
+
+def test_several_types_are_all_of_pydantic_or_none_is() -> None:
+    websocket = WebSocket(Flask("app"), "/x")
+    websocket.on("message", type=Tagged)(lambda msg: None)
+    with pytest.raises(TypeError, match="are all pydantic's models, or none is"):
+        websocket.on("message", type=Model)(lambda msg: None)
+
+
+def test_a_detail_is_short_whatever_the_message() -> None:
+    for kind, message in [
+        (Tagged, json.dumps({"type": "x" * 100_000})),
+        (Model, json.dumps({"a": "x" * 100_000})),
+        (dict[str, Model], json.dumps({"x" * 100_000: {}})),
+    ]:
+        with pytest.raises(ValueError) as caught:  # noqa: PT011 - whatever it says
+            make_decoder((kind,), "json")(message)
+        assert len(describe(caught.value)) <= 300
+    with pytest.raises(ValueError, match="validation error") as caught:
+        make_decoder((Many,), "json")(json.dumps({"numbers": ["x"] * 1000}))
+    assert describe(caught.value) == "1000 values do not fit"
+
+
+class Many(pydantic.BaseModel):
+    numbers: list[int]
 
 
 def test_a_codec_is_one_that_there_is() -> None:

@@ -329,6 +329,15 @@ def test_a_handler_that_receives_has_handled_what_it_waits_behind() -> None:
                 assert ws.closed == (1000, "")
 
 
+def test_a_path_and_a_query_may_have_any_letters() -> None:
+    app = gws.App(__file__)
+    websocket = gws.WebSocket(app, "/ü/<name>")
+    websocket.on("message")(lambda ws, name: [name, ws.query_params.get("q")])
+    with Client(app) as client, client.connect("/ü/é?q=ñ%20&x") as ws:
+        ws.send("x")
+        assert ws.receive_json() == ["é", "ñ "]
+
+
 def test_its_rooms_are_not_known_while_a_handler_runs(chat: Chat) -> None:
     client = Client(chat.app, timeout=0.2)
     ws = client.connect("/chat")
