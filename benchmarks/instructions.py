@@ -16,6 +16,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -156,12 +157,16 @@ def count(folder: Path, row: Row, rounds: int) -> int:
             text=True,
         )
         try:
-            row.work(functools.partial(connect, find_port(server)), rounds)
+            port = find_port(server)
+            assert server.stderr is not None
+            # Its access log would fill the pipe.
+            threading.Thread(target=server.stderr.read, daemon=True).start()
+            row.work(functools.partial(connect, port), rounds)
             server.send_signal(signal.SIGTERM)
             server.wait(STOP_SECONDS)
         finally:
             server.kill()
-            server.communicate()
+            server.wait()
         found = re.search(r"^(?:totals|summary): (\d+)", out.read_text(), re.MULTILINE)
         assert found
         return int(found[1])
