@@ -87,7 +87,7 @@ class Inbox:
 
     def wait(self) -> None:
         """Wait until something has changed. Whoever else switches here only makes the caller look again."""
-        before = self.notify(self.greenlet)
+        before, self.waiting = self.waiting, self.greenlet
         try:
             self._io.switch_to_hub()
         finally:
