@@ -30,7 +30,7 @@ EVERY_PYTHON_TESTS := $(filter-out tests/conversation/%,$(QUICK_TESTS)) tests/te
 	tests/end_to_end/test_docs.py
 
 # The Pythons that gws supports and that this machine has.
-PYTHONS ?= $(shell for minor in 10 11 12 13 14; do python3.$$minor -c "" 2>/dev/null && echo python3.$$minor; done)
+PYTHONS ?= $(shell for minor in 10 11 12 13 14; do python3.$$minor -c "" 2>/dev/null && echo python3.$$minor; done; true)
 
 # Errors of GCC 14 and Clang 16, of which older compilers only warn.
 STRICT_C := CFLAGS="$(addprefix -Werror=,implicit-function-declaration incompatible-pointer-types int-conversion)"
