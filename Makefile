@@ -3,7 +3,6 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
-OLDEST ?= python3.10
 CHROMIUM := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 NGINX := $(shell PATH="$$PATH:/usr/sbin" command -v nginx)
 NPM := $(shell command -v npm)
@@ -26,11 +25,24 @@ QUICK_TESTS := tests/test_layers.py tests/test_metrics.py tests/test_settings.py
 	$(patsubst %,tests/conversation/test_%.py,handlers query_params) \
 	$(patsubst %,tests/connection/test_%.py,keepalive_rule outbox states)
 
+# What a Python can break: what opens no socket, what is asynchronous, conversations, and the samples of README.md and docs.
+EVERY_PYTHON_TESTS := $(filter-out tests/conversation/%,$(QUICK_TESTS)) tests/test_compiled.py tests/aio tests/conversation \
+	tests/end_to_end/test_docs.py
+
+# The Pythons that gws supports and that this machine has.
+PYTHONS ?= $(shell for minor in 10 11 12 13 14; do python3.$$minor -c "" 2>/dev/null && echo python3.$$minor; done; true)
+
+# Errors of GCC 14 and Clang 16, of which older compilers only warn.
+STRICT_C := CFLAGS="$(addprefix -Werror=,implicit-function-declaration incompatible-pointer-types int-conversion)"
+
+# An index takes what passes this; the tools are those of the environment.
+CHECK_DIST = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m release.repair dist && $(BIN)/twine check --strict dist/*
+
 # `make test T=rooms` runs the tests with that in their name or in that of their file.
 T :=
 
-.PHONY: run check format test lint types pytest compiled every-way oldest outages coverage browser nginx node compiler bench bench-quick bench-fan-out compliance \
-	fuzz package clean
+.PHONY: run check format test lint types pytest compiled every-way every-python pure-quick compiled-quick outages coverage browser nginx node compiler bench bench-quick bench-fan-out compliance \
+	fuzz package wheel clean
 
 run: $(VENV)/.installed
 	$(BIN)/python app.py
@@ -72,9 +84,21 @@ every-way: $(VENV)/.installed-for-tests browser nginx node
 	$(PYTEST)
 	GWS_PURE_PYTHON= $(PYTEST) $(COMPILED_TESTS)
 
-# The samples of README.md and docs, each as it stands, on the oldest Python that gws runs on.
-oldest:
-	$(MAKE) test T=test_docs PYTHON=$(OLDEST) VENV=.venv/oldest
+# The sources and what is compiled, on each Python in an environment of its own: `make every-python PYTHONS=python3.10`.
+every-python:
+	$(if $(strip $(PYTHONS)),,$(error None of python3.10 to python3.14 is on PATH. Name one: make every-python PYTHONS=/path/of/python3.12))
+	@failed=; for python in $(PYTHONS); do \
+		echo "With $$python:"; \
+		$(MAKE) pure-quick compiled-quick PYTHON=$$python VENV=$(VENV)/$$(basename $$python) || failed="$$failed $$python"; \
+	done; \
+	if [ -n "$$failed" ]; then echo "Tests failed with$$failed; what failed is above."; exit 1; fi
+
+pure-quick: $(VENV)/.installed-for-tests
+	GWS_PURE_PYTHON=1 $(PYTEST) --one-way $(EVERY_PYTHON_TESTS)
+
+compiled-quick: $(VENV)/.installed-for-tests
+	@$(BIN)/python -c "import gws, gws.compiled; gws.is_compiled or exit('The modules are not compiled: ' + gws.compiled.why_not())"
+	GWS_PURE_PYTHON= $(PYTEST) --one-way $(COMPILED_TESTS)
 
 # Valkey is killed under idle workers, a hundred times.
 outages: $(VENV)/.installed-for-tests
@@ -109,12 +133,18 @@ fuzz: $(VENV)/.installed-for-tests
 	set -e; for target in frames messages handshake; do GWS_PURE_PYTHON=1 $(BIN)/python -m fuzz.run $$target -max_total_time=60; done
 
 # What an index gets, into dist; REPOSITORY is the address of the sources, which its page links to.
-package: $(VENV)/.installed-for-tests
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[release]'
+package: $(VENV)/.installed-for-release
 	rm -rf dist
-	GWS_REPOSITORY=$(REPOSITORY) $(BIN)/python -m build
-	$(BIN)/twine check --strict dist/*
+	$(STRICT_C) GWS_REPOSITORY=$(REPOSITORY) $(BIN)/python -m build
+	$(CHECK_DIST)
 	$(BIN)/python -m pytest release
+
+# The compiled wheel for this Python and this machine, into dist; it is installed where there is no compiler, and serves there.
+wheel: $(VENV)/.installed-for-release
+	rm -rf dist
+	$(STRICT_C) GWS_REPOSITORY=$(REPOSITORY) $(BIN)/python -m build --wheel
+	$(CHECK_DIST)
+	$(BIN)/python -m pytest release/test_wheels.py -k built
 
 # The page is tested in a real browser: Debian's, where there is none and apt may install it.
 browser:
@@ -146,6 +176,10 @@ $(VENV)/.installed: setup.cfg setup.py pyproject.toml requirements.txt
 
 $(VENV)/.installed-for-tests: $(VENV)/.installed $(HOT) | compiler
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
+	touch $@
+
+$(VENV)/.installed-for-release: $(VENV)/.installed-for-tests
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[release]'
 	touch $@
 
 clean:

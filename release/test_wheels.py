@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+TOOLS = str(Path(sys.executable).parent)
+"""Where the programs of the extra `release` are."""
+SMOKE = ROOT / "release" / "smoke.py"
 MAX_OBJECTS = 2_000_000
 """Bytes of what is compiled; with what a debugger wants it would be 6 600 000."""
 
@@ -51,13 +55,18 @@ def build_wheel(sdist: Path, folder: Path, **environment: str) -> Path:
     return found
 
 
-def install(wheel: Path, folder: Path) -> str:
-    """Install it into an empty environment, and return what it says of itself."""
+def install(wheel: Path, folder: Path, way: str) -> str:
+    """Install it into an empty environment without a compiler; it serves there. Return what it says of itself."""
     run(sys.executable, "-m", "venv", str(folder))
     python = str(folder / "bin" / "python")
-    run(python, "-m", "pip", "install", "--quiet", "--no-cache-dir", str(wheel))
-    run(python, "-c", "import gws; gws.WebSocket(gws.App('app'), '/x')")
-    return run(python, "-m", "gws", "version")
+    alone = {"PATH": str(folder / "bin"), "CC": "/bin/false", "GWS_PURE_PYTHON": ""}
+    assert shutil.which("cc", path=alone["PATH"]) is None
+    run(
+        *(python, "-m", "pip", "install", "--quiet", "--no-cache-dir", "--only-binary=:all:", str(wheel)),
+        **alone,
+    )
+    run(python, "-c", "import gws; gws.WebSocket(gws.App('app'), '/x')", **alone)
+    return run(python, str(SMOKE), way, **alone)
 
 
 def objects_in(wheel: Path) -> list[zipfile.ZipInfo]:
@@ -65,14 +74,35 @@ def objects_in(wheel: Path) -> list[zipfile.ZipInfo]:
         return [file for file in archive.infolist() if file.filename.endswith(".so")]
 
 
-def test_with_a_compiler_it_is_for_this_machine_and_small(sdist: Path, tmp_path: Path) -> None:
-    (wheel,) = (ROOT / "dist").glob("*.whl")
+@pytest.fixture(scope="module")
+def built() -> Path:
+    """Return the wheel that `make wheel` has built, here where there is a compiler."""
+    (found,) = (ROOT / "dist").glob("*.whl")
+    return found
+
+
+def test_the_built_wheel_is_for_this_machine_and_small(built: Path) -> None:
     tag = f"cp{sys.version_info.major}{sys.version_info.minor}"
-    assert f"-{tag}-{tag}-" in wheel.name
-    objects = objects_in(wheel)
+    assert f"-{tag}-{tag}-" in built.name
+    objects = objects_in(built)
     assert len(objects) == len([*(ROOT / "gws").rglob("*.pxd")])
     assert sum(file.file_size for file in objects) < MAX_OBJECTS
-    assert ", compiled\n" in install(wheel, tmp_path / "venv")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no C libraries to choose from")
+@pytest.mark.skipif(
+    not shutil.which("patchelf", path=TOOLS), reason="auditwheel repairs nothing without patchelf"
+)
+def test_the_built_wheel_has_a_tag_that_an_index_takes(built: Path) -> None:
+    assert "-linux_" not in built.name
+    assert re.search(r"(many|musl)linux", built.name)
+    assert "is consistent with the following platform tag" in run(
+        str(Path(TOOLS) / "auditwheel"), "show", str(built)
+    )
+
+
+def test_the_built_wheel_serves_without_a_compiler(built: Path, tmp_path: Path) -> None:
+    assert ", compiled\n" in install(built, tmp_path / "venv", "compiled")
 
 
 def without_headers(folder: Path) -> str:
@@ -101,6 +131,6 @@ def test_without_it_is_for_every_machine_and_says_why(sdist: Path, tmp_path: Pat
     wheel = build_wheel(sdist, tmp_path / "wheels", **environment)
     assert wheel.name.endswith("-py3-none-any.whl")
     assert objects_in(wheel) == []
-    said = install(wheel, tmp_path / "venv")
+    said = install(wheel, tmp_path / "venv", "pure")
     assert "not compiled: there was no C compiler" in said
     assert "--no-cache-dir" in said

@@ -152,7 +152,7 @@ class Connection(Transport):
         """Have a greenlet, which has not begun, begin with the first message or the end, or as soon as the hub can."""
         self.inbox.rest_in(greenlet)
         if at_once or self.inbox.messages or self.ending is not None:
-            self.io.loop.run_callback(self.inbox.wake)
+            self.inbox.wake_soon()
 
     # Messages in
 
@@ -311,7 +311,7 @@ class Connection(Transport):
         elif self.state is OPEN:
             # A handler that goes on holds the Close back no longer than this.
             self._start_timer(self.settings.close_timeout, self._on_close_timeout)
-        self.io.loop.run_callback(self.inbox.wake)
+        self.inbox.wake_soon()
 
     def _queue_close(self) -> None:
         """Queue the Close frame; nothing goes out behind it."""

@@ -98,6 +98,10 @@ class Inbox:
         if self.waiting is not None:
             self.waiting.switch()
 
+    def wake_soon(self) -> None:
+        """Have the hub call `wake` in its next turn."""
+        self._io.loop.run_callback(_wake, self)
+
     def next_look(self, handled: int) -> int:
         """After how many messages of a turn to look at the clock again; 0 when the turn is over.
 
@@ -128,3 +132,8 @@ class Inbox:
         """Switch to the greenlet, which has waited for its turn. In the hub only."""
         self._has_turn = True
         self.greenlet.switch()
+
+
+def _wake(inbox: Inbox) -> None:
+    # Not the method: of one with a C type Cython makes a function pointer of the wrong type, which GCC 14 refuses.
+    inbox.wake()
