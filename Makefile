@@ -107,7 +107,7 @@ outages: $(VENV)/.installed-for-tests
 # The tests, half as long again, and the branches that they do not take.
 coverage: $(VENV)/.installed-for-tests browser nginx node
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest $(IN_PARALLEL)
+	$(BIN)/coverage run -m pytest $(IN_PARALLEL) --one-way
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from .printable import MAX_LENGTH, printable
 
-MAX_MESSAGE: Final = 3 * MAX_LENGTH
-"""Characters of a refusal: an origin, what it was compared with, and a sentence."""
+MAX_MESSAGE: Final = 9 * MAX_LENGTH
+"""Characters of a refusal: an origin and what it was compared with, each written with four for one, and a sentence."""
 
 
 class GwsError(Exception):

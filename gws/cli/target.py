@@ -14,7 +14,7 @@ from websockets.exceptions import InvalidHandshake, InvalidStatus
 
 from ..printable import printable
 
-_HEADER: Final = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)")
+_HEADER: Final = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([^\x00-\x08\x0a-\x1f\x7f]*)")
 """RFC 9110 §5: a name and a value, in which nothing begins another line."""
 _SCHEMES: Final = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
 _REASON: Final = 300
@@ -84,7 +84,7 @@ def make_target(
         found = _HEADER.fullmatch(header)
         if found is None:
             raise click.UsageError("a header is written 'Name: value', on one line")
-        pairs.append((found[1], found[2]))
+        pairs.append((found[1], found[2].strip(" \t")))
     if auth is not None:
         if ":" not in auth:
             raise click.UsageError("--auth is written USER:PASSWORD")

@@ -23,9 +23,7 @@ from ..servers.upgrade import Upgrade
 from ..settings import Settings
 from .results import fail, send_result
 
-_BEHIND_PROXY: Final = (
-    "behind a proxy, app.wsgi_app = werkzeug.middleware.proxy_fix.ProxyFix(app.wsgi_app, x_host=1)"
-)
+_BEHIND_PROXY: Final = "behind a proxy: app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1, x_host=1)"
 FORBIDDEN: Final = ("the connect handler refuses\n", 403, {"Content-Type": "text/plain; charset=utf-8"})
 """What a connect handler answers with that returns False."""
 MAX_REASON: Final = 123

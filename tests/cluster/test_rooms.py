@@ -140,7 +140,7 @@ def test_what_is_no_rooms_name_raises(server: Server) -> None:
             "TypeError",
             "TypeError",
             "ValueError",
-            "TypeError",
+            "UnsendableError",
             "ValueError",
         ]
 

@@ -109,8 +109,8 @@ def test_a_page_of_another_origin_behind_a_proxy(server: Server) -> None:
     }
     with RawClient(server, headers=headers) as client:
         assert client.status == 403
-        assert "GWS_ALLOWED_ORIGINS does not list it; behind a proxy, app.wsgi_app = " in client.body
-        assert "ProxyFix(app.wsgi_app, x_host=1)" in client.body
+        assert "GWS_ALLOWED_ORIGINS does not list it; behind a proxy: app.wsgi_app = " in client.body
+        assert "ProxyFix(app.wsgi_app, x_for=1, x_proto=1, x_host=1)" in client.body
     with RawClient(server, headers={"Origin": "https://chat.example"}) as client:
         assert client.body.endswith("GWS_ALLOWED_ORIGINS does not list it\n")
 

@@ -219,10 +219,15 @@ def test_gunicorns_own_workers_answer_501(start_server: StartServer, worker: str
 
 
 @pytest.mark.parametrize(
-    "definition", ["def message(ws, mesage)", "async def message(websocket)", "def message(*, to)"]
+    ("definition", "meant"),
+    [
+        ("def message(ws, mesage)", " (did you mean 'msg'?)"),
+        ("async def message(websocket)", " (did you mean 'ws'?)"),
+        ("def message(*, to)", ""),
+    ],
 )
 def test_a_handler_with_a_wrong_signature_stops_the_program_at_its_decoration(
-    start_server: StartServer, definition: str
+    start_server: StartServer, definition: str, meant: str
 ) -> None:
     name = definition.rstrip(")").split()[-1].split("(")[-1]
     text = f"""
@@ -234,7 +239,7 @@ def test_a_handler_with_a_wrong_signature_stops_the_program_at_its_decoration(
     start(app)
     """
     said = failure_of(lambda: start_server(text=text))
-    assert f"TypeError: handler 'message' asks for '{name}'; known parameters are ws, msg" in said
+    assert f"TypeError: handler 'message' asks for '{name}'{meant}; known parameters are ws, msg" in said
 
 
 def test_gunicorn_without_what_its_gevent_worker_imports_says_what_to_install(tmp_path: Path) -> None:
