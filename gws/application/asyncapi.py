@@ -17,7 +17,7 @@ from flask import Flask
 from ..conversation.conversation import RECEIVE
 from ..conversation.handlers import Handler
 from ..protocol.typed import members, schemas_of
-from .websocket import WebSocket
+from .websocket import WebSocket, websockets_of
 
 VERSION: Final = "3.0.0"
 MAX_DEPTH: Final = 8
@@ -73,10 +73,10 @@ def describe(
     schemas: dict[str, Any] = {}
     channels: dict[str, Any] = {}
     operations: dict[str, Any] = {}
-    for rule, websocket in endpoints_of(app):
-        key = _key(rule, channels)
+    for rule, websocket in websockets_of(app):
+        key = _key(rule.rule, channels)
         channel = _Channel(app, websocket, schemas, key)
-        channels[key] = {"address": _address(rule), **channel.describe()}
+        channels[key] = {"address": _address(rule.rule), **channel.describe()}
         for action, messages in (("receive", channel.incoming), ("send", channel.outgoing)):
             if messages:
                 operations[f"{key}.{action}"] = {
@@ -87,14 +87,6 @@ def describe(
                 }
     document |= {"channels": channels, "operations": operations, "components": {"schemas": schemas}}
     return document
-
-
-def endpoints_of(app: Flask) -> Iterator[tuple[str, WebSocket]]:
-    """Yield the URL rule and the endpoint of each WebSocket of an application."""
-    for rule in app.url_map.iter_rules():
-        websocket = getattr(app.view_functions.get(rule.endpoint), "__self__", None)
-        if rule.websocket and isinstance(websocket, WebSocket):
-            yield rule.rule, websocket
 
 
 class _Channel:

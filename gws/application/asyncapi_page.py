@@ -106,7 +106,8 @@ def asyncapi(title: str | None = None, version: str = "1.0.0", description: str 
 
     @blueprint.get("/asyncapi")
     def serve_page() -> str:
-        return render_template_string(PAGE, document=make(), resolve=_resolver(make()))
+        document = make()
+        return render_template_string(PAGE, document=document, resolve=_resolver(document))
 
     return blueprint
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import flask
 
 from .receive_loop import ReceiveLoop, websocket
-from .websocket import DEPENDENCIES, WebSocket
+from .websocket import DEPENDENCIES, WebSocket, websockets_of
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -50,10 +50,8 @@ class App(flask.Flask):
     def inject(self, **dependencies: object) -> None:
         """Give the WebSockets of this application something, as `router_dependencies`; at any time, as Robyn's."""
         self.extensions.setdefault(DEPENDENCIES, {}).update(dependencies)
-        for view in self.view_functions.values():
-            websocket = getattr(view, "__self__", None)
-            if isinstance(websocket, WebSocket):
-                websocket.inject(**dependencies)
+        for _, found in websockets_of(self):
+            found.inject(**dependencies)
 
     def inject_global(self, **dependencies: object) -> None:
         """Give all WebSockets of the process something, as `global_dependencies`; at any time, as Robyn's."""

@@ -63,13 +63,11 @@ class ReceiveLoop(WebSocket):
 
     def on_connect(self, function: Function) -> Function:
         """Register what runs before the 101 is sent, and what it returns is sent; as `WebSocket.on("connect")`."""
-        self._register_handler("connect", function)
-        return function
+        return self.on("connect")(function)
 
     def on_close(self, function: Function) -> Function:
         """Register what runs once the connection has begun to end; as `WebSocket.on("close")`."""
-        self._register_handler("close", function)
-        return function
+        return self.on("close")(function)
 
     def on(self, event: str, type: Any = None) -> Callable[[Function], Function]:
         """Register a handler for "connect" or "close".

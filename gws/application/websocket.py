@@ -15,6 +15,7 @@ import flask
 from flask import Blueprint, Flask, Response, has_request_context, request
 from flask.globals import request_ctx
 from flask.sansio.blueprints import BlueprintSetupState
+from werkzeug.routing import Rule
 
 from .. import aio
 from ..backplane import urls
@@ -376,6 +377,14 @@ class WebSocket:
         if app not in self._settings:
             self._settings[app] = from_config(app.config, self._endpoint.settings)
         return self._settings[app]
+
+
+def websockets_of(app: Flask) -> Iterator[tuple[Rule, WebSocket]]:
+    """Yield each WebSocket of an application with its URL rule, of which it has several if its blueprint has."""
+    for rule in app.url_map.iter_rules():
+        websocket = getattr(app.view_functions.get(rule.endpoint), "__self__", None)
+        if rule.websocket and isinstance(websocket, WebSocket):
+            yield rule, websocket
 
 
 @functools.lru_cache(maxsize=64)

@@ -20,7 +20,7 @@ from websockets.uri import parse_uri
 from ..protocol.frames import encode_text
 from .lane import Lane, Tally
 from .latencies import PERCENTILES, duration
-from .target import Target, describe_refusal, handshake_options, make_target
+from .target import INTERRUPTED, MAX_SIZE, Target, describe_refusal, handshake_options, make_target
 
 AT_ONCE: Final = 100
 """Handshakes that wait for an answer at a time."""
@@ -32,8 +32,6 @@ LAST_ANSWERS: Final = 2.0
 """Seconds for what is on its way when the time is over."""
 BUSY: Final = 0.9
 """Of a core: what this program takes before it, and not the server, may be what is measured."""
-MAX_SIZE: Final = 64 * 1024 * 1024
-INTERRUPTED: Final = 130
 
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0}
 _CLOSED_LOOP: Final = (

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any, Final
+from typing import Any
 
 import click
 
 from .session import Session
-from .target import handshake_options, make_target
-
-INTERRUPTED: Final = 130
-"""How a shell says that Ctrl-C ended a program."""
+from .target import INTERRUPTED, handshake_options, make_target
 
 
 @click.command()

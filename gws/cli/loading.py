@@ -11,6 +11,7 @@ import click
 from flask import Flask
 from flask.cli import ScriptInfo
 
+from ..application.websocket import websockets_of
 from ..cluster.endpoint import Endpoint
 from ..cluster.names import declared
 from ..printable import printable
@@ -87,12 +88,8 @@ def announce(app: Flask, url: str) -> None:
 def routes_of(app: Flask) -> list[Route]:
     """Return the WebSockets that gws serves, sorted by URL rule."""
     endpoints = declared(app)
-    found = []
-    for rule in app.url_map.iter_rules():
-        if not rule.websocket:
-            continue
-        websocket = getattr(app.view_functions.get(rule.endpoint), "__self__", None)
-        endpoint = endpoints.get(getattr(websocket, "name", ""))
-        if websocket is not None and endpoint is not None:
-            found.append(Route(rule.rule, rule.endpoint, endpoint, list(websocket.handlers)))
-    return sorted(found)
+    return sorted(
+        Route(rule.rule, rule.endpoint, endpoints[websocket.name], list(websocket.handlers))
+        for rule, websocket in websockets_of(app)
+        if websocket.name in endpoints
+    )

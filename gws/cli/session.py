@@ -22,7 +22,7 @@ from ..printable import printable
 from .commands import Commands
 from .display import show
 from .keyboard import Keyboard, read_pipe
-from .target import Target, describe_refusal, options_of, status_of
+from .target import MAX_SIZE, Target, describe_refusal, options_of, status_of
 
 UNREACHABLE: Final = 1
 REFUSED: Final = 3
@@ -30,8 +30,6 @@ CLOSED: Final = 4
 LOST: Final = 5
 """The exit codes of what goes wrong."""
 
-MAX_SIZE: Final = 64 * 1024 * 1024
-"""Bytes of a message."""
 CLOSE_TIMEOUT: Final = 2.0
 """Seconds to wait for the server's Close."""
 FIRST_PAUSE: Final = 0.1

@@ -14,6 +14,11 @@ from websockets.exceptions import InvalidHandshake, InvalidStatus
 
 from ..printable import printable
 
+INTERRUPTED: Final = 130
+"""The exit code with which a shell says that Ctrl-C ended a program."""
+MAX_SIZE: Final = 64 * 1024 * 1024
+"""Bytes of a message that is received."""
+
 _HEADER: Final = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([^\x00-\x08\x0a-\x1f\x7f]*)")
 """RFC 9110 §5: a name and a value, in which nothing begins another line."""
 _SCHEMES: Final = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}

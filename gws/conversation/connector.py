@@ -359,8 +359,11 @@ def queue_value(ws: WebSocketConnector, value: Any) -> bool:
 
 def is_behind(ws: WebSocketConnector) -> bool:
     """Return whether to wait for the client; the 101 is sent first, if it has not been."""
+    outbox = ws._connection.outbox
+    if outbox.size <= HIGH_WATER:
+        return False
     ws._accept_if_full()
-    return ws._connection.outbox.size > HIGH_WATER
+    return outbox.size > HIGH_WATER
 
 
 def leave_rooms(ws: WebSocketConnector) -> None:
@@ -384,6 +387,6 @@ def _require_loop(called: str, instead: str) -> None:
 @functools.lru_cache(maxsize=64)
 def _warn_of_late_send(endpoint: str) -> None:
     logger.warning(
-        "a handler of %s sends to its client behind ws.close(), which drops it and returns False: send first",
+        "a handler of %s sends to its client after ws.close(); the message is dropped and False returned: send first",
         endpoint,
     )

@@ -30,12 +30,10 @@ def sending(
     """Return what sends all that a handler yields; one that yields nothing is returned as it is.
 
     Args:
-        function: the user's.
+        function: the user's, without what a `functools.partial` gives it.
         call: calls it as `call(ws, msg)`.
         outlives: whether the connection's end leaves it alone, as it does a close handler.
     """
-    while isinstance(function, functools.partial):
-        function = function.func
     functions = (function, type(function).__call__)
     if any(map(inspect.isgeneratorfunction, functions)):
         return functools.partial(_send_all, call, outlives)

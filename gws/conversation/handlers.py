@@ -65,11 +65,11 @@ def bind(
     expressions = _expressions(function, parameters.values(), known)
     is_async = makes_coroutines(function)
     if expressions == ["ws", "msg"]:
-        return Handler(sending(function, function, outlives), is_async)
+        return Handler(sending(_without_partial(function), function, outlives), is_async)
     # Generated, as dataclasses are: no names are looked up and no arguments are packed at a message.
     names = {**dependencies, "function": function, "parameters": parameters, "arguments": arguments}
     call = eval(f"lambda ws, msg: function({', '.join(expressions)})", names)
-    return Handler(sending(function, call, outlives), is_async, tuple(arguments.values()))
+    return Handler(sending(_without_partial(function), call, outlives), is_async, tuple(arguments.values()))
 
 
 _MEANT: Final = {"message": "msg", "mgs": "msg", "websocket": "ws", "socket": "ws"}

@@ -153,7 +153,7 @@ class _Socket(WebSocketConnector):
         if self._disconnects > MAX_DISCONNECTS:
             if self._disconnects == MAX_DISCONNECTS + 1:
                 logger.warning(
-                    "a handler of %s goes on behind the end of its connection, and is ended: "
+                    "a handler of %s goes on after its connection has ended, and is stopped: "
                     "let WebSocketDisconnect pass, or leave the loop",
                     self._endpoint,
                 )
@@ -275,7 +275,7 @@ class Socket(_Socket):
         if connection.inbox.greenlet is not gevent.getcurrent():
             raise RuntimeError(
                 "ws.receive() is for the handler itself, once the handshake is over: "
-                "receive there, and hand on to other greenlets by a gevent.queue.Queue"
+                "receive there, and pass messages on to other greenlets by a gevent.queue.Queue"
             )
         late = TimeoutError(f"no message in {timeout} seconds")
         with gevent.Timeout(timeout, late):
@@ -285,18 +285,44 @@ class Socket(_Socket):
         return batch
 
 
+class Receiver:
+    """A coroutine that waits for the next message; as a waker of the connection's inbox."""
+
+    __slots__ = ("_future", "is_late")
+
+    def __init__(self) -> None:
+        self.is_late = False
+        """Whether it has waited as long as it would."""
+        self._future: asyncio.Future[None] | None = None
+
+    async def wait(self) -> None:
+        """Wait until something has changed."""
+        self._future = asyncio.get_running_loop().create_future()
+        await self._future
+
+    def switch(self) -> None:
+        """Let the coroutine look again. In the hub."""
+        if self._future is not None and not self._future.done():
+            self._future.set_result(None)
+
+    def expire(self) -> None:
+        """End the wait."""
+        self.is_late = True
+        self.switch()
+
+
 class AsyncSocket(_Socket):
     """One connection, as the `async def` handler of a receive loop sees it.
 
     `async for message in ws` receives until the connection ends.
     """
 
-    __slots__ = ("_future",)
+    __slots__ = ("_receiver",)
 
     def _begin(self) -> None:
         super()._begin()
-        self._future: asyncio.Future[None] | None = None
-        """Of the coroutine that waits for a message."""
+        self._receiver: Receiver | None = None
+        """The coroutine that waits for a message, if one does."""
 
     def __aiter__(self) -> AsyncSocket:
         return self
@@ -379,11 +405,6 @@ class AsyncSocket(_Socket):
         """Close the connection; `WebSocketConnector.close` says more."""
         super().close(code, reason)
 
-    def switch(self) -> None:
-        """Let the coroutine that waits look again, as a connection's waker."""
-        if self._future is not None and not self._future.done():
-            self._future.set_result(None)
-
     def _ending(self) -> BaseException:
         return asyncio.CancelledError()
 
@@ -410,13 +431,13 @@ class AsyncSocket(_Socket):
         if connection.inbox.messages:
             # More than one turn has time for.
             await asyncio.sleep(0)
-        if self._future is not None:
+        if self._receiver is not None:
             raise RuntimeError(
-                "another task waits for a message already: receive in one, and hand on by a queue"
+                "another task is already waiting for a message: receive in one task, and pass messages on by a queue"
             )
-        is_late = asyncio.Event()
-        timer = None if timeout is None else loop.call_later(timeout, self._expire, is_late)
-        before = connection.inbox.notify(self)
+        receiver = self._receiver = Receiver()
+        timer = None if timeout is None else loop.call_later(timeout, receiver.expire)
+        before = connection.inbox.notify(receiver)
         try:
             while not self._has_batch:
                 batch = connection.poll()
@@ -425,19 +446,14 @@ class AsyncSocket(_Socket):
                     return
                 if connection.ending is not None:
                     raise self._disconnect()
-                if is_late.is_set():
+                if receiver.is_late:
                     raise TimeoutError(f"no message in {timeout} seconds")
-                self._future = loop.create_future()
-                await self._future
+                await receiver.wait()
         finally:
-            self._future = None
+            self._receiver = None
             connection.inbox.notify(before)
             if timer is not None:
                 timer.cancel()
-
-    def _expire(self, is_late: asyncio.Event) -> None:
-        is_late.set()
-        self.switch()
 
 
 def _text(message: Message) -> str:

@@ -24,7 +24,7 @@ from flask import (
 from ..connection.inbox import Inbox
 from ..conversation.connector import WebSocketConnector
 from ..conversation.conversation import Conversation
-from ..conversation.sockets import AsyncSocket
+from ..conversation.sockets import Receiver
 from ..servers.upgrade import ENVIRON_KEY
 from .host import LOOK_TIMEOUT, Host
 from .whereabouts import describe, is_in_handler
@@ -130,7 +130,7 @@ class ServerSide:
 
 def _is_idle(inbox: Inbox) -> bool:
     """Return whether nothing is left to handle: gws, or a handler that receives, waits for the next message."""
-    waits = inbox.waiting is inbox.greenlet or isinstance(inbox.waiting, AsyncSocket)
+    waits = inbox.waiting is inbox.greenlet or isinstance(inbox.waiting, Receiver)
     return waits and not inbox.messages
 
 

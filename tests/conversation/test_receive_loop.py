@@ -219,7 +219,7 @@ def test_one_that_catches_the_end_in_a_loop_is_ended(server: Server, key: str, p
             client.wait_for_end()
     assert server.notes(key, 1) == [("ended",)]
     assert "Traceback" not in server.log()[begin:]
-    assert server.log()[begin:].count("goes on behind the end of its connection, and is ended") == 1
+    assert server.log()[begin:].count("goes on after its connection has ended, and is stopped") == 1
 
 
 @pytest.mark.parametrize("path", ["/firehose", "/async_firehose"])
@@ -269,7 +269,7 @@ def test_one_task_receives_and_another_sends(server: Server) -> None:
 
 def test_two_tasks_do_not_receive_at_once_and_a_cancelled_one_takes_nothing_along(server: Server) -> None:
     with RawClient(server, "/two_receivers") as client:
-        assert "another task waits" in client.read_text()
+        assert "another task is already waiting" in client.read_text()
         assert client.read_text() == "ready"
         client.say("for the second")
         assert client.read_text() == "for the second"

@@ -73,7 +73,10 @@ def server(start_module_server: StartServer) -> Server:
             "block",
             "await asyncio.sleep(...) or another asyncio call instead, or make the handler a plain `def`",
         ),
-        ("send late", "sends to its client behind ws.close(), which drops it and returns False: send first"),
+        (
+            "send late",
+            "sends to its client after ws.close(); the message is dropped and False returned: send first",
+        ),
     ],
 )
 def test_in_a_handler(server: Server, said: str, sentence: str) -> None:
@@ -91,7 +94,7 @@ def test_a_warning_comes_once_and_not_for_each_message(server: Server) -> None:
         with RawClient(server) as client:
             client.say("send late")
             client.read_to_end()
-    assert server.log().count("behind ws.close()") == 1
+    assert server.log().count("after ws.close()") == 1
     assert server.log().count("broadcasts before a server runs in this process, and nobody is connected") == 1
 
 
