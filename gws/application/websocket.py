@@ -171,11 +171,14 @@ class WebSocket:
             raise TypeError(f'messages have a type: on("message", type=...), not on("{event}")')
 
         def register(function: Function) -> Function:
-            if type is not None:
-                self._types[type] = function
-            elif event == "message":
-                self._types.clear()
-            self._register_handler(event, function)
+            before = self._types
+            if event == "message":
+                self._types = {} if type is None else {**before, type: function}
+            try:
+                self._register_handler(event, function)
+            except BaseException:
+                self._types = before
+                raise
             return function
 
         return register

@@ -247,6 +247,10 @@ class Tagged(msgspec.Struct, tag=True):
     a: int
 
 
+class AlsoTagged(msgspec.Struct, tag=True):
+    a: int
+
+
 @pytest.mark.parametrize("kind", [Dictionary, list[int], Tagged | None, Literal["x"], Any])
 def test_one_of_several_types_is_a_class_of_its_own(kind: Any) -> None:
     websocket = WebSocket(Flask("app"), "/x")
@@ -261,6 +265,9 @@ def test_several_types_are_all_of_pydantic_or_none_is() -> None:
     websocket.on("message", type=Tagged)(lambda msg: None)
     with pytest.raises(TypeError, match="are all pydantic's models, or none is"):
         websocket.on("message", type=Model)(lambda msg: None)
+    # What was refused is forgotten.
+    websocket.on("message", type=AlsoTagged)(lambda msg: None)
+    assert [kind for _, _, kind in websocket.functions()] == [Tagged, AlsoTagged]
 
 
 def test_a_detail_is_short_whatever_the_message() -> None:
